@@ -1,0 +1,36 @@
+"""One registry of data sets; every result carries the name of the data it was computed on."""
+
+from mmlib.data.dataset import Dataset, Table
+from mmlib.data.registry import (
+    available,
+    describe,
+    fingerprint,
+    load,
+    names,
+    resolve,
+    title_of,
+)
+from mmlib.data.store import (
+    DataDamagedError,
+    DataError,
+    DataNotFoundError,
+    StandInWarning,
+    cache_root,
+)
+
+__all__ = [
+    "DataDamagedError",
+    "DataError",
+    "DataNotFoundError",
+    "Dataset",
+    "StandInWarning",
+    "Table",
+    "available",
+    "cache_root",
+    "describe",
+    "fingerprint",
+    "load",
+    "names",
+    "resolve",
+    "title_of",
+]
