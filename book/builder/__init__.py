@@ -1,0 +1,13 @@
+"""The pipeline of the book: execute, gate, stage, build, check.
+
+``book/build.py`` is its command line. One module per step:
+
+- `layout`: where things lie, and the lock that keeps two builds apart
+- `state`: what a notebook depends on, as one hash, so that only what changed runs again
+- `execute`: papermill in separate processes
+- `gate`: refuse what must not be published, then clean what remains
+- `claims`: the only module that talks to `mmlib.evidence`
+- `fragments`: verdict bars, ledger tables and status tables as HTML
+- `pages`: prose pages with generated numbers, and the library reference
+- `site`: the staging tree, Sphinx, and the checks of the finished pages
+"""

@@ -1,0 +1,60 @@
+"""The only module of the builder that talks to `mmlib`: ledger, profiles, records, data, imports.
+
+Imports happen inside the functions, because importing `mmlib.data` loads torch, which takes seconds
+that ``--help`` or a second build at once should not cost.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+VERDICTS = ("supported", "contradicted", "inconclusive", "not tested")
+
+Row = dict[str, Any]
+
+
+def profiles() -> tuple[str, ...]:
+    """Names of the sizes at which a notebook can run."""
+    from mmlib.evidence import PROFILES
+
+    return tuple(PROFILES)
+
+
+def ledger_rows() -> list[Row]:
+    """One dictionary per claim, in the order of the registry.
+
+    Raises:
+        ValueError: a row carries a verdict that the book has no place for.
+    """
+    from mmlib.evidence import ledger
+
+    rows = list(ledger())
+    for row in rows:
+        if row["verdict"] not in VERDICTS:
+            raise ValueError(
+                f"{row['id']}: expected a verdict out of {', '.join(VERDICTS)}, "
+                f"but got {row['verdict']!r}"
+            )
+    return rows
+
+
+def module_closure(source: Path) -> set[Path]:
+    """The files of `mmlib` that this notebook reaches through imports."""
+    from mmlib.evidence import module_files
+
+    return {Path(path) for path in module_files(source)}
+
+
+def results_root() -> Path:
+    """The folder of recorded runs."""
+    from mmlib.evidence import results_root as folder
+
+    return folder()
+
+
+def data_found() -> dict[str, str]:
+    """Title of each data set whose files are on this machine, by name."""
+    from mmlib.data import describe
+
+    return {row["name"]: row["title"] for row in describe() if row["status"] == "found"}

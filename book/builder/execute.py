@@ -1,0 +1,85 @@
+"""Run notebooks with papermill, a process each, in a kernel that is surely this interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+KERNEL = "mmlib-book"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one execution; `message` is empty when papermill finished."""
+
+    seconds: float
+    message: str = ""
+
+
+def install_kernel(folder: Path) -> None:
+    """Write a kernelspec for ``sys.executable``; a "python3" spec may belong to another Python."""
+    spec = {
+        "argv": [
+            sys.executable,
+            "-Xfrozen_modules=off",
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+        ],
+        "display_name": "mmlib book",
+        "language": "python",
+    }
+    target = folder / "kernels" / KERNEL
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+
+
+def kernel_environment(jupyter_path: Path, scratch: Path) -> dict[str, str]:
+    """The environment of a kernel: one thread, no progress bars, no personal start-up files."""
+    env = dict(os.environ)
+    env.pop("MPLBACKEND", None)  # Agg here would make figures vanish from the outputs
+    env |= {
+        "JUPYTER_PATH": os.pathsep.join(filter(None, [str(jupyter_path), env.get("JUPYTER_PATH")])),
+        "IPYTHONDIR": str(scratch / "ipython"),
+        "OMP_NUM_THREADS": "1",
+        "TQDM_DISABLE": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    return env
+
+
+def execute(
+    source: Path, target: Path, *, jupyter_path: Path, profile: str, recompute: bool = False
+) -> Outcome:
+    """Execute `source` into `target`.
+
+    The working folder is a temporary one: a notebook that depends on it fails here, not on a
+    reader's machine.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "papermill", str(source), str(target)]
+    command += ["-k", KERNEL, "--no-progress-bar", "--log-level", "ERROR", "-p", "profile", profile]
+    if recompute:
+        command += ["-p", "recompute", "True"]
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="mmlib-book-") as scratch:
+        done = subprocess.run(
+            command,
+            cwd=scratch,
+            env=kernel_environment(jupyter_path, Path(scratch)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+    seconds = time.perf_counter() - start
+    if done.returncode == 0:
+        return Outcome(seconds)
+    lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+    return Outcome(seconds, lines[-1].strip() if lines else f"papermill ended with {done.returncode}")

@@ -1,0 +1,178 @@
+"""Prose pages: generated numbers put into Markdown, and the library reference.
+
+A page is a Jinja template. An unknown name is an error, so a sentence cannot lose its number.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from builder import claims, fragments
+from builder.layout import BuildError, Layout, read_json
+
+
+@dataclass
+class Book:
+    """Everything a page may show: ledger, chapters, build times, benchmarks."""
+
+    layout: Layout
+    profile: str
+    entries: dict[str, dict[str, Any]]
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def rows(self) -> list[claims.Row]:
+        """The ledger."""
+        return claims.ledger_rows()
+
+    @cached_property
+    def chapters(self) -> list[dict[str, str]]:
+        """All chapters, planned ones included."""
+        path = self.layout.root / "book" / "chapters.yml"
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+    @cached_property
+    def linked(self) -> set[str]:
+        """Ids of the chapters whose notebook is in the book."""
+        return {path.stem for path in self.layout.notebooks()}
+
+    @cached_property
+    def bench(self) -> dict[str, Any] | None:
+        """The last `make bench`, if one is recorded."""
+        return read_json(self.layout.root / "book" / "results" / "bench.json", None)
+
+    def context(self) -> dict[str, Any]:
+        """The names that a page can use."""
+        counts = fragments.counts_of(self.rows)
+        by_id = {row["id"]: row for row in self.rows}
+        here = [row for row in self.rows if row["chapter"] in self.linked]
+        tested = [row for row in self.rows if row["verdict"] != "not tested"]
+
+        def cards(*ids: str) -> str:
+            found = "\n".join(fragments.claim_card(by_id[name], self.linked) for name in ids)
+            return fragments.raw(f'<div class="mm-cards">{found}</div>')
+
+        return {
+            "profile": self.profile,
+            "n_claims": len(self.rows),
+            "n_tested": len(tested),
+            "n_chapters": len(self.chapters),
+            "n_linked": len(self.linked),
+            "n_here": len(here),
+            "n": {verdict.replace(" ", "_"): count for verdict, count in counts.items()},
+            "n_statistical": sum(row["n_seeds"] not in (None, "", 0) for row in tested),
+            "overview": fragments.overview(counts),
+            "dashboard": fragments.dashboard(self.rows, self.chapters, self.linked),
+            "ledger": fragments.ledger(self.rows, self.linked),
+            "status": fragments.status(self.status_rows()),
+            "performance": fragments.performance(self.bench),
+            "badge": fragments.badge,
+            "cards": cards,
+            "api": api,
+            "chapter_list": self.chapter_list(),
+        }
+
+    def chapter_list(self) -> str:
+        """Bullet list of the chapters that are in the book, with their last time."""
+        lines = []
+        for chapter in self.chapters:
+            if chapter["id"] in self.linked:
+                seconds = self.entries.get(chapter["id"], {}).get("seconds")
+                spent = f", {seconds:.0f} s when last built" if seconds else ""
+                lines.append(
+                    f"- [{chapter['title']}](../notebooks/{chapter['id']}): {chapter['covers']}{spent}"
+                )
+        return "\n".join(lines)
+
+    def status_rows(self) -> list[dict[str, Any]]:
+        """One row per notebook for the status page."""
+        rows = []
+        for path in self.layout.notebooks():
+            entry = self.entries.get(path.stem, {})
+            broken = path.stem in self.failures
+            kept = "kept from an earlier build" if entry else "not available"
+            rows.append(
+                {
+                    "name": path.stem,
+                    "state": f"failed, {kept}" if broken else "current",
+                    "profile": self.profile,
+                    "seconds": entry.get("seconds", ""),
+                    "finished": entry.get("finished", "")[:16].replace("T", " "),
+                    "data": ", ".join(entry.get("data", [])) or "embedded stand-ins only",
+                }
+            )
+        return rows
+
+
+def render(source: str, context: dict[str, Any], name: str) -> str:
+    """Fill one page.
+
+    Raises:
+        BuildError: the page uses a name or a claim id that does not exist.
+    """
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    try:
+        return environment.from_string(source).render(context)
+    except (jinja2.TemplateError, KeyError) as error:
+        raise BuildError(f"{name}: {error}") from error
+
+
+def api(module_name: str) -> str:
+    """The reference of one room: its docstring, then every public name, by defining module.
+
+    Raises:
+        BuildError: the room has no ``__all__``.
+    """
+    module = importlib.import_module(module_name)
+    public = getattr(module, "__all__", None)
+    if public is None:
+        raise BuildError(f"{module_name} has no __all__: the reference cannot tell what is public")
+    blocks = [f".. automodule:: {module_name}\n   :no-members:\n   :no-index:"]
+    homes: dict[str, list[str]] = {}
+    for name in public:
+        value = getattr(module, name)
+        home = getattr(value, "__module__", None) if callable(value) else None
+        homes.setdefault(home or module_name, []).append(name)
+    for names in homes.values():
+        for name in sorted(names, key=lambda name: (not inspect.isclass(getattr(module, name)), name)):
+            blocks.append(_directive(module_name, name, getattr(module, name)))
+    return "```{eval-rst}\n" + "\n\n".join(blocks) + "\n```"
+
+
+def _directive(module_name: str, name: str, value: Any) -> str:
+    kinds: list[tuple[Callable[[Any], bool], str]] = [
+        (lambda v: inspect.isclass(v) and issubclass(v, BaseException), "autoexception"),
+        (inspect.isclass, "autoclass"),
+        (inspect.isroutine, "autofunction"),
+    ]
+    kind = next((kind for test, kind in kinds if test(value)), "autodata")
+    options = "\n   :members:" if kind == "autoclass" else ""
+    options += "\n   :no-value:" if kind == "autodata" else ""
+    return f".. {kind}:: {module_name}.{name}{options}"
+
+
+def failed_page(notebook: Path, reason: str) -> str:
+    """A stand-in for a chapter that has never been executed successfully."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    text = "".join(cells[0]["source"]) if cells else ""
+    title = next((line for line in text.splitlines() if line.startswith("# ")), f"# {notebook.stem}")
+    return f"{title}\n\n{failure_note(reason)}\n"
+
+
+def failure_note(reason: str) -> str:
+    """What a reader sees on a page whose last execution failed."""
+    fence = ":" * 3
+    return (
+        f"{fence}{{error}} The last execution of this chapter failed\n"
+        f"`{reason.replace('`', chr(39))}`\n\nNothing below comes from that run.\n{fence}"
+    )
