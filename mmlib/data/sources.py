@@ -17,7 +17,6 @@ from pathlib import Path
 from mmlib.data import readers
 from mmlib.data.store import STALL_SECONDS, File
 
-
 Reader = Callable[[Path], readers.Images | readers.Columns]
 
 

@@ -49,5 +49,6 @@ class FactorNet(nn.Module):
         self.head = nn.Linear(channels[-1] * (image_size // 16) ** 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits ``(0, z)``, shape (B, 2)."""
         z = self.head(self.features(x).flatten(1))
         return torch.cat((torch.zeros_like(z), z), 1)
