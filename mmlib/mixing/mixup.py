@@ -1,0 +1,478 @@
+"""One object for every mixing method of the three texts."""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmlib import checks
+from mmlib.mixing import forward, residual, sites
+from mmlib.mixing.law import Law, uniforms
+from mmlib.mixing.losses import soft_targets
+from mmlib.mixing.pairing import Permutation
+from mmlib.mixing.sites import INPUT, Job
+
+_TINY = 2.0**-7  # a mix with less weight may vanish in the rounding of bfloat16
+_LOOK_EVERY = 100  # steps between checks that need the value of a tensor on an accelerator
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random part of one mixing step, made before the forward pass.
+
+    Attributes:
+        size: B, the number of examples.
+        layer: where; one name, or a name per example.
+        lam: () or (B,) float64 on the CPU, the weight of the example itself.
+        partner: (B,) int64, with whom; None until `OptimalPairing` has seen the features.
+        orders: for `OptimalPairing`, rows and columns (2, m) of each layer.
+        k: the k used by `OptimalPairing` (the smallest over layers), else None.
+        other: whether `partner` points into a second batch.
+    """
+
+    size: int
+    layer: str | tuple[str, ...]
+    lam: Tensor
+    partner: Tensor | None
+    orders: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    k: int | None = None
+    other: bool = False
+
+    def layers(self) -> tuple[str, ...]:
+        """Return the names of the layers that are mixed, each once."""
+        return (self.layer,) if isinstance(self.layer, str) else tuple(dict.fromkeys(self.layer))
+
+    def weight(self, layer: str) -> Tensor:
+        """Return the weight of the partner at `layer`, 1 - lambda, or 0 where another one mixes."""
+        if isinstance(self.layer, str):
+            return 1 - self.lam
+        here = torch.tensor([name == layer for name in self.layer])
+        return torch.where(here, 1 - self.lam, 0.0)
+
+
+@dataclass
+class Mixed:
+    """What one mixing step returns.
+
+    Attributes:
+        logits: what the model returned.
+        targets: (B, K) mixed targets, lam * t + (1 - lam) * t[partner].
+        lam: () or (B,), the weight of the example itself.
+        partner: (B,) index of each example's partner.
+        layer: where it was mixed; one name, or a name per example.
+        draw: the completed draw; ``mixup.apply(model, x, y, mixed.draw)`` repeats the step.
+    """
+
+    logits: Any
+    targets: Tensor
+    lam: Tensor
+    partner: Tensor
+    layer: str | tuple[str, ...]
+    draw: Draw
+
+    @property
+    def k(self) -> int | None:
+        """The k that `OptimalPairing` used, else None."""
+        return self.draw.k
+
+
+class Mixup:
+    r"""Mix the hidden states of any model, and the targets with them.
+
+    .. math::
+        \tilde h_i = \lambda\, h_k(x_i) + (1 - \lambda)\, h_k(x_{p(i)}), \qquad
+        \tilde t_i = \lambda\, t_i + (1 - \lambda)\, t_{p(i)}
+
+    Manifold Mixup v1, section 2: draw a layer k of the eligible ones, lambda ~ Beta(alpha, alpha)
+    and partners p, run the network on the mixed state. ``layers=("input",)`` is input mixup,
+    ``pairing=OptimalPairing(k)`` k-mixup, ``detach=True`` blocks the gradient at the mix.
+
+    Equal generators give equal lambdas and partners for any alpha and layer set, so that runs that
+    differ only in those are paired. Draws are made on the CPU and agree on every device.
+
+    Args:
+        alpha: parameter of the law of lambda.
+        layers: where; "input" (the model's argument) or dotted names of submodules, whose output is
+            mixed. Drawn uniformly; a name given twice is twice as likely. "name@1" is the second
+            call of a module that a forward pass calls several times.
+        law: "beta", "uniform" or "fixed", see `Law`.
+        lam: the lambda of the fixed law (implied when lam is given).
+        fold: None, "min" or "max" of lambda and 1 - lambda.
+        pairing: `Permutation`, `OptimalPairing`, `AcrossHalves` or `WithinHalves`.
+        per_example: what is drawn per example instead of per batch: False, True (both), or a tuple
+            of "lam" and "layer". With a layer per example, examples are paired among those with the
+            same layer, so that each mix is one of two clean states.
+        detach: whether the mixed state is detached, so that the layers before it get no gradient.
+        num_classes: K, for class indices; by default the last dimension of the logits.
+        generator: source of the draws; by default torch's global one.
+        batch_dim: batch dimension of the features (and of x, for "input"), or {layer: dimension};
+            0 unless said.
+        select: where the tensor is in the output of a module that returns a tuple or dict: a key, a
+            tuple of keys, or {layer: ...}.
+
+    Raises:
+        TypeError, ValueError: a setting is outside its range; the message names it.
+
+    Example:
+        >>> from mmlib.mixing import Mixup, soft_cross_entropy
+        >>> _ = torch.manual_seed(0)
+        >>> net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 3))
+        >>> x, y = torch.randn(4, 2), torch.tensor([0, 1, 2, 0])
+        >>> mixup = Mixup(2.0, ("input", "0"), generator=torch.Generator().manual_seed(1))
+        >>> mixed = mixup(net, x, y)
+        >>> mixed.layer, round(mixed.lam.item(), 4), mixed.partner.tolist()
+        ('input', 0.3067, [3, 2, 0, 1])
+        >>> soft_cross_entropy(mixed.logits, mixed.targets).backward()
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        layers: Sequence[str] = (INPUT,),
+        *,
+        law: str = "beta",
+        lam: float | None = None,
+        fold: str | None = None,
+        pairing: Permutation | None = None,
+        per_example: bool | Sequence[str] = False,
+        detach: bool = False,
+        num_classes: int | None = None,
+        generator: torch.Generator | None = None,
+        batch_dim: int | Mapping[str, int] | None = None,
+        select: Any = None,
+    ) -> None:
+        fixed = lam is not None and law == "beta"
+        self.law = Law("fixed" if fixed else law, alpha, lam, fold)
+        self.layers = _layers(layers)
+        pairing = Permutation() if pairing is None else pairing
+        self.pairing = _instance("pairing", pairing, Permutation)
+        self.per_example = _per_example(per_example)
+        self.detach = checks.boolean("detach", detach)
+        if num_classes is not None:
+            num_classes = checks.integer("num_classes", num_classes, low=1)
+        self.num_classes = num_classes
+        if generator is not None:
+            _instance("generator", generator, torch.Generator)
+        self.generator = generator
+        self.batch_dim = _per_layer("batch_dim", batch_dim, self.layers)
+        for dim in self.batch_dim.values():
+            checks.integer("batch_dim", dim)
+        self.select = _per_layer("select", select, self.layers, not_input=True)
+        self.select = {layer: forward.path_of(keys) for layer, keys in self.select.items()}
+        if "layer" in self.per_example and not self.pairing.grouped:
+            raise ValueError(f"pairing: {self.pairing!r} needs one layer for the whole batch")
+        self._seen: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+    def __call__(
+        self, model: nn.Module, x: Any, y: Tensor, *, other: tuple[Any, Tensor] | None = None
+    ) -> Mixed:
+        """Draw, run the model with one mix, mix the targets.
+
+        Args:
+            model: any module in training mode.
+            x: its input; B examples.
+            y: (B,) integer classes or (B, K) soft targets.
+            other: (x2, y2), a second batch of the same size from which the partners come. Its
+                hidden states take a forward pass of their own up to the layer, so batch-norm layers
+                before it see each batch by itself, those after it the mixed batch only.
+
+        Returns:
+            A `Mixed`.
+
+        Raises:
+            RuntimeError: the model is in eval mode (use `mix_at` to measure); a layer is not
+                reached in the forward pass or called several times; nothing changed although
+                lambda < 1 and partners differ (looked at in each step on the CPU; on an
+                accelerator, where looking means waiting, at the first step and each 100th).
+            TypeError: targets of a wrong dtype, features that are no floating tensor.
+            ValueError: unknown layer (the message lists the nearest names), target or feature
+                shapes that do not fit.
+
+        Warns:
+            ResidualBranchWarning: at the first mix at a layer that something flows around.
+        """
+        self._check(model)
+        size = _batch_size(y, "y")
+        return self.apply(model, x, y, self.draw(size, other=other is not None), other=other)
+
+    def draw(self, size: int, *, other: bool = False) -> Draw:
+        """Draw layer, lambda and partners for `size` examples, in this order.
+
+        Example:
+            >>> Mixup(lam=0.25, generator=torch.Generator().manual_seed(0)).draw(3).lam
+            tensor(0.2500, dtype=torch.float64)
+        """
+        size = checks.integer("size", size, low=1)
+        many_layers = "layer" in self.per_example
+        n_layers = size if many_layers else 1
+        u = uniforms(n_layers + (size if "lam" in self.per_example else 1), self.generator)
+        lam = self.law.quantile(u[n_layers:])
+        lam = lam if "lam" in self.per_example else lam[0]
+        names = [self.layers[int(v * len(self.layers))] for v in u[:n_layers].tolist()]
+        order = self.pairing.draw(size, self.generator, other=other)
+        orders = {names[0]: order}
+        if many_layers:
+            orders = {name: _restrict(order, names, name, other) for name in dict.fromkeys(names)}
+        layer = tuple(names) if many_layers else names[0]
+        if self.pairing.needs_features:
+            k = min(self.pairing.effective_k(o.shape[1], other=other) for o in orders.values())
+            return Draw(size, layer, lam, None, orders, k, other)
+        partner = torch.empty(size, dtype=torch.long)
+        for part in orders.values():
+            partner[part[0]] = self.pairing.match(part)
+        return Draw(size, layer, lam, partner, other=other)
+
+    def apply(
+        self,
+        model: nn.Module,
+        x: Any,
+        y: Tensor,
+        draw: Draw,
+        *,
+        other: tuple[Any, Tensor] | None = None,
+    ) -> Mixed:
+        """Run the model with the mix that `draw` describes; see `__call__`.
+
+        Raises:
+            ValueError: the draw is for another batch size, or for a second batch that is not there.
+        """
+        self._check(model)
+        x2, y2 = (None, None) if other is None else other
+        _fits(draw, y, y2)
+        jobs = self._jobs(model, x, x2, draw)
+        logits = forward.run(model, x, jobs)
+        self._verify(jobs, x, x2)
+        if draw.partner is None:
+            draw = dataclasses.replace(draw, partner=_assembled(jobs))
+        return self._mixed(logits, y, y2, draw)
+
+    def _check(self, model: nn.Module) -> None:
+        """Refuse a model in eval mode; look up each layer once per model."""
+        if isinstance(model, nn.Module) and not sites.unwrap(model).training:
+            raise RuntimeError(
+                "model: expected training mode, but it is in eval mode, where Mixup never mixes; "
+                "call model.train(), or mix_at(model, x, layer, lam, partner) to measure"
+            )
+        if not isinstance(model, nn.Module) or model not in self._seen:
+            for layer in self.layers:
+                module = None if layer == INPUT else sites.resolve(model, layer)[0]
+                sites.batch_dim_of(module, layer, self.batch_dim.get(layer))
+            self._seen[model] = {}
+
+    def _jobs(self, model: nn.Module, x: Any, x2: Any, draw: Draw) -> list[Job]:
+        device = next((t.device for t in residual.tensors(x)), torch.device("cpu"))
+        layers = draw.layers()
+        second = {}
+        if draw.other:
+            second = forward.capture_all(model, x2, {n: self.select.get(n, ()) for n in layers})
+        jobs = []
+        for layer in layers:
+            steps = self._seen[model].get(layer, 0)
+            self._seen[model][layer] = steps + 1
+            weight = draw.weight(layer)
+            job = Job(
+                layer,
+                draw.size,
+                _moved(weight, device),
+                None if draw.partner is None else _moved(draw.partner, device),
+                pairing=self.pairing,
+                second=second.get(layer),
+                path=self.select.get(layer, ()),
+                dim=self.batch_dim.get(layer, 0),
+                detach=self.detach,
+                trace=steps == 0 and torch.is_grad_enabled(),
+                look=steps % _LOOK_EVERY == 0,
+            )
+            if draw.partner is None:
+                job.order = _moved(draw.orders[layer], device)
+            elif layer != INPUT:
+                job.probe = _first_mixed(draw.partner, weight, draw.other)
+            jobs.append(job)
+        return jobs
+
+    def _verify(self, jobs: list[Job], x: Any, x2: Any) -> None:
+        """Raise if a mix changed nothing although it should have."""
+        for job in jobs:
+            looked = job.unchanged is not None and (job.look or job.weight.device.type == "cpu")
+            if job.name == INPUT or not looked or not bool(job.unchanged):
+                continue
+            partner, weight = job.partner.cpu(), job.weight.cpu()
+            i = _first_mixed(partner, weight, job.second is not None)
+            if i is None or _same_inputs(x, x if x2 is None else x2, partner, self.batch_dim):
+                continue
+            raise RuntimeError(
+                f"layer {job.name!r}: the features did not change although 1 - lambda is "
+                f"{float(weight.max()):.3g} and partners differ, so only the targets would be "
+                f"mixed. Does this layer put out the same for every example, or is "
+                f"batch_dim={job.dim} not its batch dimension?"
+            )
+
+    def _mixed(self, logits: Any, y: Tensor, y2: Tensor | None, draw: Draw) -> Mixed:
+        k = self.num_classes
+        tensor = isinstance(logits, Tensor)
+        if k is None and not y.is_floating_point():
+            if not tensor or logits.ndim < 2:
+                raise ValueError(
+                    f"num_classes: expected a number, because the model returns "
+                    f"{sites.shape_of(logits)}"
+                )
+            k = logits.shape[-1]
+        soft = soft_targets(y, k)
+        if tensor and soft.shape != logits.shape:
+            raise ValueError(
+                f"y: targets {tuple(y.shape)} stand for {tuple(soft.shape)}, but the model returns "
+                f"{tuple(logits.shape)}"
+            )
+        source = soft if y2 is None else soft_targets(y2, k)
+        partner = _moved(draw.partner, soft.device)
+        lam = _moved(draw.lam, soft.device).to(soft.dtype)
+        weight = _moved(1 - draw.lam, soft.device)
+        targets = sites.mix(soft, source.index_select(0, partner), weight)
+        return Mixed(logits, targets, lam, partner, draw.layer, draw)
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "_seen"}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, _seen=weakref.WeakKeyDictionary())
+
+    def __repr__(self) -> str:
+        extra = {
+            "per_example": self.per_example or None,
+            "detach": self.detach or None,
+            "num_classes": self.num_classes,
+            "batch_dim": self.batch_dim or None,
+            "select": self.select or None,
+        }
+        shown = "".join(f", {k}={v!r}" for k, v in extra.items() if v is not None)
+        return f"Mixup(lam ~ {self.law}, layers={self.layers}, pairing={self.pairing!r}{shown})"
+
+
+def mixed_accuracy(mixed: Mixed, y: Tensor, other: Tensor | None = None) -> Tensor:
+    r"""Return the accuracy under mixing, a 0-d tensor.
+
+    .. math:: \tfrac1B \sum_i \lambda_i [\hat y_i = y_i] + (1 - \lambda_i) [\hat y_i = y_{p(i)}]
+
+    The arg max of the mixed logits counts as right by the share of the class it names. It is 1 only
+    if lambda is 0 or 1 or partners share their class; the largest value is the mean of
+    max(lambda, 1 - lambda), 0.75 for uniform lambda. The accuracy on unmixed data needs its own
+    forward pass.
+
+    Args:
+        mixed: the result of a mixing step whose logits are (B, K).
+        y: (B,) classes or (B, K) soft targets, whose class is the arg max.
+        other: the targets of the second batch, if there was one.
+
+    Raises:
+        ValueError: `other` is missing or superfluous, shapes do not match.
+
+    Example:
+        >>> net = nn.Sequential(nn.Identity())
+        >>> x, y = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+        >>> draw = Draw(2, "input", torch.tensor(0.75).double(), torch.tensor([1, 0]))
+        >>> mixed_accuracy(Mixup().apply(net, x, y, draw), y)
+        tensor(0.7500)
+    """
+    _fits(mixed.draw, y, other)
+    mine = y.argmax(-1) if y.is_floating_point() else y
+    source = y if other is None else other
+    theirs = (source.argmax(-1) if source.is_floating_point() else source)[mixed.partner]
+    guess, lam = mixed.logits.argmax(-1), mixed.lam
+    return (lam * (guess == mine) + (1 - lam) * (guess == theirs)).mean()
+
+
+def _layers(layers: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers: expected a tuple of names such as ('input',), but got {layers!r}")
+    if not layers or not all(isinstance(name, str) and name for name in layers):
+        raise ValueError(f"layers: expected one or more names, but got {layers!r}")
+    return tuple(layers)
+
+
+def _per_example(value: bool | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(value, bool):
+        return ("lam", "layer") if value else ()
+    for item in (value,) if isinstance(value, str) else value:
+        checks.choice("per_example", item, ("lam", "layer"))
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _per_layer(
+    name: str, value: Any, layers: tuple[str, ...], *, not_input: bool = False
+) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        return {layer: value for layer in layers if not (not_input and layer == INPUT)}
+    for layer in value:
+        checks.choice(f"{name} (layers)", layer, layers)
+    return dict(value)
+
+
+def _instance(name: str, value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__}, but got {value!r}")
+    return value
+
+
+def _batch_size(y: Any, name: str) -> int:
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{name}: expected a tensor of targets, but got {type(y).__name__}")
+    if not y.ndim or not len(y):
+        raise ValueError(f"{name}: expected at least one example, but got shape {tuple(y.shape)}")
+    return len(y)
+
+
+def _fits(draw: Draw, y: Tensor, y2: Tensor | None) -> None:
+    for name, targets in (("y", y), ("other", y2)):
+        if targets is not None and _batch_size(targets, name) != draw.size:
+            raise ValueError(f"{name}: expected {draw.size} examples, but got {len(targets)}")
+    if draw.other != (y2 is not None):
+        got = "none" if y2 is None else "one"
+        raise ValueError(f"other: the draw has other={draw.other}, but got {got} second batch")
+
+
+def _restrict(order: Tensor, names: list[str], name: str, other: bool) -> Tensor:
+    """Return the part of an order that concerns the examples whose layer is `name`."""
+    member = torch.tensor([n == name for n in names])
+    rows, columns = order
+    keep = member[rows]
+    return torch.stack([rows[keep], columns[keep if other else member[columns]]])
+
+
+def _moved(t: Tensor, device: torch.device) -> Tensor:
+    """Copy to the device without waiting for it; MPS has no float64."""
+    if device.type == "mps" and t.dtype == torch.float64:
+        t = t.float()
+    return t.to(device, non_blocking=True)
+
+
+def _first_mixed(partner: Tensor, weight: Tensor, other: bool) -> int | None:
+    """Return the index of an example that is really mixed, None if there is none."""
+    mixed = (weight > _TINY).expand(partner.shape)
+    if not other:
+        mixed = mixed & (partner != torch.arange(len(partner)))
+    found = int(mixed.int().argmax())
+    return found if bool(mixed[found]) else None
+
+
+def _same_inputs(x: Any, source: Any, partner: Tensor, dims: dict[str, int]) -> bool:
+    """Return whether every example equals its partner before the model saw it."""
+    dim = dims.get(INPUT, 0)
+    if not isinstance(x, Tensor) or x.shape[dim] != len(partner):
+        return False
+    return torch.equal(x, source.index_select(dim, partner.to(x.device)))
+
+
+def _assembled(jobs: list[Job]) -> Tensor:
+    """Return the partners that the layers found, each for its own examples."""
+    partner = jobs[0].partner.clone()
+    for job in jobs[1:]:
+        partner[job.order[0]] = job.partner[job.order[0]]
+    return partner
