@@ -6,29 +6,57 @@ by the rule written down for the claim, and `ledger` does so for all claims from
 """
 
 from mmlib.evidence import allow
+from mmlib.evidence.findings import (
+    components,
+    equivalent,
+    errors,
+    exact,
+    paired,
+    per_seed,
+    sample,
+)
 from mmlib.evidence.fingerprint import code_fingerprint, module_files
+from mmlib.evidence.ledger import ledger
 from mmlib.evidence.parameters import ParameterError, parameters
 from mmlib.evidence.profiles import PROFILES, Profile
+from mmlib.evidence.provenance import Provenance, provenance
 from mmlib.evidence.records import RecordWarning, results_root
+from mmlib.evidence.rules import Rule, rules
 from mmlib.evidence.runs import Runs
 from mmlib.evidence.study import Study, StudyError
 from mmlib.evidence.tables import claims, published, scalars, settings
+from mmlib.evidence.verdicts import Verdict, expected_false, judge
 
 __all__ = [
     "PROFILES",
     "ParameterError",
     "Profile",
+    "Provenance",
     "RecordWarning",
+    "Rule",
     "Runs",
     "Study",
     "StudyError",
+    "Verdict",
     "allow",
     "claims",
     "code_fingerprint",
+    "components",
+    "equivalent",
+    "errors",
+    "exact",
+    "expected_false",
+    "judge",
+    "ledger",
     "module_files",
+    "paired",
     "parameters",
+    "per_seed",
+    "provenance",
     "published",
     "results_root",
+    "rules",
+    "sample",
     "scalars",
     "settings",
 ]
