@@ -44,7 +44,9 @@ def _balanced(
         return torch.arange(n)
     share, rest = divmod(n, len(labels))
     wanted = torch.full((len(labels),), share)
-    wanted[torch.randperm(len(labels), generator=rng)[:rest]] += 1
+    order = torch.randperm(len(labels), generator=rng)
+    spare = counts[order] > share
+    wanted[torch.cat([order[spare], order[~spare]])[:rest]] += 1
     chosen = []
     for label, want, have in zip(labels.tolist(), wanted.tolist(), counts.tolist(), strict=True):
         # The whole class is permuted, so that a larger subset of the same seed contains a smaller.

@@ -41,9 +41,9 @@ def read_idx(path: Path) -> np.ndarray:
     """
     data = path.read_bytes()
     raw = np.frombuffer(gzip.decompress(data) if path.suffix == ".gz" else data, np.uint8)
-    if len(raw) < 4 or raw[:3].tolist() != [0, 0, 8]:
+    start = 4 + 4 * int(raw[3]) if len(raw) > 3 else 4
+    if raw[:3].tolist() != [0, 0, 8] or len(raw) < start:
         raise ValueError(f"{path}: not an idx file of bytes")
-    start = 4 + 4 * int(raw[3])
     shape = tuple(int(n) for n in raw[4:start].view(">u4"))
     if len(raw) - start != int(np.prod(shape)):
         raise ValueError(f"{path}: the header says {shape}, but {len(raw) - start} bytes follow")

@@ -57,7 +57,7 @@ def _find(name: str, download: bool, fallback: bool) -> tuple[str, str]:
         return name, ""
     reason = "not looked for"
     if boolean("download", download):
-        reason = fetch(source.title, source.url, source.variants[0][0], source.download)
+        reason = fetch(source.url, source.variants[0][0], source.download)
         if not reason:
             return name, ""
     why = (
@@ -283,7 +283,7 @@ def _status(source: Source) -> tuple[str, str, str]:
     try:
         place = _place(source)
     except DataError as error:
-        return "damaged", str(error), size
+        return "damaged" if isinstance(error, DataDamagedError) else "missing", str(error), size
     if place is None:
         return "missing", f"stand-in: {source.stand_in}", size
     root, number = place

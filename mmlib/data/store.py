@@ -8,8 +8,9 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,10 @@ DATA_VARIABLE = "MMLIB_DATA"
 OFFLINE_VARIABLE = "MMLIB_OFFLINE"
 PROBE_SECONDS = 5.0
 STALL_SECONDS = 20.0
+RETRY_SECONDS = 300.0
 
 _checked: dict[tuple[str, int, int], str] = {}
-_unreachable: dict[str, str] = {}
+_refused: dict[str, tuple[float, str]] = {}
 
 
 class DataError(RuntimeError):
@@ -76,19 +78,19 @@ def roots() -> list[Path]:
     return [folder, cache_root()]
 
 
-def locate(title: str, files: Iterable[File]) -> Path | None:
+def locate(title: str, files: Sequence[File]) -> Path | None:
     """Return the first root that has all files of a set, or None if no root has any.
 
     Raises:
-        DataDamagedError: A root has some of the files but not all.
+        DataDamagedError: ``MMLIB_DATA`` has some of the files but not all.
         DataNotFoundError: ``MMLIB_DATA`` names a folder that does not exist.
     """
-    files = list(files)
     for root in roots():
         missing = [file.path for file in files if not (root / file.path).is_file()]
         if not missing:
             return root
-        if len(missing) < len(files):
+        # In the cache that is a download under way, or a killed one: it is made again.
+        if len(missing) < len(files) and root != cache_root():
             raise DataDamagedError(
                 f"{title} in {root} is incomplete: {', '.join(missing)} missing; add "
                 f"{'it' if len(missing) == 1 else 'them'}, or remove the other files of the set"
@@ -152,31 +154,38 @@ def _probe(url: str) -> str:
     return outcome[0]
 
 
-def fetch(title: str, url: str, files: Iterable[File], download: Callable[[Path], None]) -> str:
+def fetch(url: str, files: Sequence[File], download: Callable[[Path], None]) -> str:
     """Download a set into the user's cache; return an empty string, or why that was not possible.
 
     The files appear in the cache only when all of them are there and have the right sums, so a
-    killed download leaves nothing behind that looks like data. An address that did not answer is
-    not tried again by this process.
+    killed download leaves nothing behind that looks like data. An address that refused is not tried
+    again for some minutes, so that a sweep without a network does not wait at every run.
 
     Args:
-        title: Name of the set, for messages.
         url: An address of the set that is asked first whether it answers.
         files: The files that the download has to bring.
         download: Called with an empty folder, which it fills.
     """
     if os.environ.get(OFFLINE_VARIABLE, "").lower() not in ("", "0", "false"):
         return f"{OFFLINE_VARIABLE} is set"
-    if url not in _unreachable:
-        _unreachable[url] = _probe(url)
-    if _unreachable[url]:
-        return _unreachable[url]
+    when, reason = _refused.get(url, (-RETRY_SECONDS, ""))
+    if time.monotonic() - when < RETRY_SECONDS:
+        return reason
+    reason = _probe(url) or _fill_cache(files, download)
+    if reason:
+        _refused[url] = (time.monotonic(), reason)
+    return reason
+
+
+def _fill_cache(files: Sequence[File], download: Callable[[Path], None]) -> str:
+    """Download into a folder beside the cache's files, check, move; return why it failed, or ""."""
     cache = cache_root()
     patience = socket.getdefaulttimeout()
     staging = None
     try:
         cache.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=cache))
+        # The downloaders of torchvision wait for ever on a connection that has stalled.
         socket.setdefaulttimeout(STALL_SECONDS)
         download(staging)
         for file in files:
@@ -185,9 +194,8 @@ def fetch(title: str, url: str, files: Iterable[File], download: Callable[[Path]
             target = cache / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(staging / file.path, target)
-    except (OSError, RuntimeError, ValueError) as error:
-        _unreachable[url] = str(error) or type(error).__name__
-        return _unreachable[url]
+    except Exception as error:  # whatever a download does, the answer is that it failed, and why
+        return str(error) or type(error).__name__
     finally:
         socket.setdefaulttimeout(patience)
         if staging is not None:
