@@ -37,9 +37,13 @@ clean:
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # The environment is built again from scratch whenever the lock changes, so that it holds exactly
-# what the lock names. The stamp is written last: an interrupted installation is not mistaken for a
+# what the lock names. A stamp is written last: an interrupted installation is not mistaken for a
 # finished one.
-$(READY): requirements.lock pyproject.toml
+$(READY): $(VENV)/.locked pyproject.toml
+	@$(PY) -m pip install --quiet --no-input --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.locked: requirements.lock
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "make: no '$(PYTHON)' found. Install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 14))' || { \
@@ -50,5 +54,4 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "make: '$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@$(PY) -m pip install --quiet --no-input -r requirements.lock
-	@$(PY) -m pip install --quiet --no-input --no-deps --no-build-isolation -e .
 	@touch $@

@@ -1,4 +1,4 @@
-"""Settings shared by all tests: one thread, no progress bars, and no trace in the user's folders."""
+"""Settings shared by all tests: one thread, no progress bars."""
 
 from __future__ import annotations
 

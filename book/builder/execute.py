@@ -82,4 +82,6 @@ def execute(
     if done.returncode == 0:
         return Outcome(seconds)
     lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-    return Outcome(seconds, lines[-1].strip() if lines else f"papermill ended with {done.returncode}")
+    return Outcome(
+        seconds, lines[-1].strip() if lines else f"papermill ended with {done.returncode}"
+    )

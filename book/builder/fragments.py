@@ -154,13 +154,13 @@ def dashboard(rows: Sequence[Row], chapters: Sequence[Mapping[str, str]], linked
     )
 
 
-def where(row: Row, linked: set[str], up: str = "../") -> str:
-    """The link to the cell that tests a claim, or what is planned."""
+def where(row: Row, linked: set[str]) -> str:
+    """The link to the cell that tests a claim, or that nothing tests it yet."""
     chapter = row["chapter"]
     if row["verdict"] == "not tested" or chapter not in linked:
-        return f'<span class="mm-planned">not tested yet<br>chapter {escape(chapter[:2])}</span>'
-    address = f"{up}notebooks/{chapter}.html#{row['id']}"
-    return f'<a href="{escape(address)}">the cell<br>in chapter {escape(chapter[:2])}</a>'
+        return f'<span class="mm-planned">not tested yet (chapter {escape(chapter[:2])})</span>'
+    address = f"../notebooks/{chapter}.html#{row['id']}"
+    return f'<a href="{escape(address)}">the cell in chapter {escape(chapter[:2])}</a>'
 
 
 def details(row: Row) -> str:
@@ -174,7 +174,7 @@ def details(row: Row) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-def claim_card(row: Row, linked: set[str]) -> str:
+def claim_card(row: Row) -> str:
     """One claim with its verdict, for the landing page."""
     facts = details(row)
     return (
@@ -243,10 +243,10 @@ def _filters(rows: Sequence[Row]) -> str:
 
     def menu(name: str, label: str) -> str:
         values = dict.fromkeys(row[name] for row in rows)
-        options = "".join(f'<option value="{escape(v)}">{escape(v)}</option>' for v in sorted(values))
-        return (
-            f'<label>{label} <select name="{name}"><option value="">all</option>{options}</select></label>'
+        options = "".join(
+            f'<option value="{escape(v)}">{escape(v)}</option>' for v in sorted(values)
         )
+        return f'<label>{label} <select name="{name}"><option value="">all</option>{options}</select></label>'
 
     return (
         '<form class="mm-filters" id="mm-filters" hidden>'

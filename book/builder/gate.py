@@ -24,6 +24,14 @@ HTML_ALT = re.compile(r"""\balt\s*=\s*(?:"\s*[^"\s][^"]*"|'\s*[^'\s][^']*')""", 
 MARKDOWN_IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\(\s*<?(?P<address>[^)\s>]+)")
 CODE = re.compile(r"(`{3,}|~{3,}).*?\1|`[^`\n]+`", re.S)
 DIRECTIVE_IMAGE = re.compile(r"^(`{3,}|:{3,})\{(?:image|figure)\}(?P<body>.*?)^\1", re.S | re.M)
+CARD = re.compile(
+    r"""<div(?P<card>\ class="mm-card\b.*?<p\ class="mm-meta">[^<]*·\ )(?P<claim>\w+-[\w-]+)""",
+    re.S | re.X,
+)
+PARAMETERS_FOLD = {
+    "code_prompt_show": "Show the parameters",
+    "code_prompt_hide": "Hide the parameters",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,9 @@ def problems(notebook: NotebookNode) -> list[Problem]:
         if "papermill-error-cell-tag" in cell.metadata.get("tags", []):
             continue  # papermill's own notice; the failing cell itself is reported
         number += not added
-        reasons = _code_problems(cell) if cell.cell_type == "code" else markdown_problems(cell.source)
+        reasons = (
+            _code_problems(cell) if cell.cell_type == "code" else markdown_problems(cell.source)
+        )
         found += [Problem(number, cell.get("id", "no id"), reason) for reason in reasons]
     if not found and notebook.metadata.get("papermill", {}).get("exception"):
         found.append(Problem(0, "notebook", "papermill reports an exception"))
@@ -139,6 +149,25 @@ def clean(notebook: NotebookNode, source: NotebookNode) -> NotebookNode:
             tags.append("remove-cell")
         if "parameters" in tags:
             tags.append("hide-input")
+            cell.metadata.mystnb = dict(PARAMETERS_FOLD) | dict(cell.metadata.get("mystnb", {}))
         if tags:
             cell.metadata.tags = sorted(set(tags))
+    _anchor_cards(notebook)
     return notebook
+
+
+def _anchor_cards(notebook: NotebookNode) -> None:
+    """Tie verdict cards and ledger: the first card of a claim becomes the target of its row."""
+    seen: set[str] = set()
+
+    def tie(match: re.Match[str]) -> str:
+        claim = match["claim"]
+        anchor = "" if claim in seen else f' id="{claim}"'
+        seen.add(claim)
+        link = f'<a class="mm-id" href="../book/ledger.html#{claim}">{claim}</a>'
+        return f"<div{anchor}{match['card']}{link}"
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = CARD.sub(tie, _text(output.data["text/html"]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +58,10 @@ class Book:
         tested = [row for row in self.rows if row["verdict"] != "not tested"]
 
         def cards(*ids: str) -> str:
-            found = "\n".join(fragments.claim_card(by_id[name], self.linked) for name in ids)
+            chosen = [by_id[name] for name in ids if by_id[name]["verdict"] != "not tested"]
+            if not chosen:
+                return "None of the central claims has been tested yet."
+            found = "\n".join(fragments.claim_card(row) for row in chosen)
             return fragments.raw(f'<div class="mm-cards">{found}</div>')
 
         return {
@@ -127,8 +129,8 @@ def render(source: str, context: dict[str, Any], name: str) -> str:
         raise BuildError(f"{name}: {error}") from error
 
 
-def api(module_name: str) -> str:
-    """The reference of one room: its docstring, then every public name, by defining module.
+def api(module_name: str, *first: str) -> str:
+    """The reference of one room: its docstring, the names in `first`, the rest by module.
 
     Raises:
         BuildError: the room has no ``__all__``.
@@ -138,34 +140,41 @@ def api(module_name: str) -> str:
     if public is None:
         raise BuildError(f"{module_name} has no __all__: the reference cannot tell what is public")
     blocks = [f".. automodule:: {module_name}\n   :no-members:\n   :no-index:"]
+    for name in first:
+        blocks.append(_directive(module_name, name, getattr(module, name)))
     homes: dict[str, list[str]] = {}
-    for name in public:
+    for name in sorted(set(public) - set(first)):
         value = getattr(module, name)
         home = getattr(value, "__module__", None) if callable(value) else None
         homes.setdefault(home or module_name, []).append(name)
     for names in homes.values():
-        for name in sorted(names, key=lambda name: (not inspect.isclass(getattr(module, name)), name)):
+        for name in sorted(
+            names, key=lambda name: (not inspect.isclass(getattr(module, name)), name)
+        ):
             blocks.append(_directive(module_name, name, getattr(module, name)))
     return "```{eval-rst}\n" + "\n\n".join(blocks) + "\n```"
 
 
 def _directive(module_name: str, name: str, value: Any) -> str:
-    kinds: list[tuple[Callable[[Any], bool], str]] = [
-        (lambda v: inspect.isclass(v) and issubclass(v, BaseException), "autoexception"),
-        (inspect.isclass, "autoclass"),
-        (inspect.isroutine, "autofunction"),
-    ]
-    kind = next((kind for test, kind in kinds if test(value)), "autodata")
-    options = "\n   :members:" if kind == "autoclass" else ""
-    options += "\n   :no-value:" if kind == "autodata" else ""
-    return f".. {kind}:: {module_name}.{name}{options}"
+    if inspect.ismodule(value):
+        return f".. automodule:: {value.__name__}\n   :members:"
+    if inspect.isclass(value):
+        kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
+        return f".. {kind}:: {module_name}.{name}\n   :members:"
+    if inspect.isroutine(value):
+        return f".. autofunction:: {module_name}.{name}"
+    # A constant has no docstring of its own: autodoc would print that of its type.
+    shown = f"one of {', '.join(map(repr, value))}" if isinstance(value, dict) else repr(value)
+    return f".. py:data:: {module_name}.{name}\n\n   {shown if len(shown) < 200 else type(value)}"
 
 
 def failed_page(notebook: Path, reason: str) -> str:
     """A stand-in for a chapter that has never been executed successfully."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     text = "".join(cells[0]["source"]) if cells else ""
-    title = next((line for line in text.splitlines() if line.startswith("# ")), f"# {notebook.stem}")
+    title = next(
+        (line for line in text.splitlines() if line.startswith("# ")), f"# {notebook.stem}"
+    )
     return f"{title}\n\n{failure_note(reason)}\n"
 
 

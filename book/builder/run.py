@@ -36,16 +36,18 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
             root=layout.root,
             profile=profile,
             modules=modules,
-            records=state.record_files(
-                claims.results_root(), profile, state.study_names(modules)
-            ),
+            records=state.record_files(claims.results_root(), profile, state.study_names(modules)),
             data=data,
             environment=layout.root / "requirements.lock",
         )
 
     def outdated(path: Path) -> bool:
         done = layout.executed(profile) / path.name
-        return recompute or not done.is_file() or entries.get(path.stem, {}).get("hash") != current(path)
+        return (
+            recompute
+            or not done.is_file()
+            or entries.get(path.stem, {}).get("hash") != current(path)
+        )
 
     todo = [path for path in notebooks if outdated(path)]
     failures = _execute_all(layout, todo, entries, profile=profile, recompute=recompute)
@@ -96,13 +98,19 @@ def _execute_all(
         while running:
             done, _ = wait(running, timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
             if not done:
-                print(f"book: still running: {', '.join(p.stem for p in running.values())}", flush=True)
+                print(
+                    f"book: still running: {', '.join(p.stem for p in running.values())}",
+                    flush=True,
+                )
             for job in done:
                 path = running.pop(job)
                 message = _accept(layout, path, scratch / path.name, job.result(), entries, profile)
                 if message:
                     failures[path.stem] = message
-                print(f"book: {path.stem}: {message or 'done'} ({job.result().seconds:.0f} s)", flush=True)
+                print(
+                    f"book: {path.stem}: {message or 'done'} ({job.result().seconds:.0f} s)",
+                    flush=True,
+                )
     return failures
 
 

@@ -21,6 +21,14 @@ from builder.pages import Book, failed_page, failure_note, render
 STATIC = ("_static", "_templates")
 # Of MathJax only what a page asks for: the TeX input, the HTML output, its fonts.
 MATHJAX_KEEP = re.compile(r"^(tex-chtml\.js|output/chtml/.*|input/tex/extensions/.*)$")
+# Thebe runs cells on a server elsewhere; Jupyter Book adds its scripts to every page regardless.
+THEBE = re.compile(
+    r"""<script>const\ THEBE_JS_URL.*?</script>
+      | <script\ type="text/x-thebe-config">.*?</script>
+      | <script[^>]*sphinx-thebe\.js[^>]*></script>
+      | <link[^>]*sphinx-thebe\.css[^>]*>""",
+    re.S | re.X,
+)
 
 
 def fingerprint(layout: Layout, profile: str, failures: list[str]) -> str:
@@ -104,9 +112,7 @@ def _stage_notebook(book: Book, source: Path) -> Path:
         write_if_changed(target, failed_page(source, reason or "it was never executed"))
         return target
     target = layout.stage / "notebooks" / source.name
-    notebook = gate.clean(
-        nbformat.read(done, as_version=4), nbformat.read(source, as_version=4)
-    )
+    notebook = gate.clean(nbformat.read(done, as_version=4), nbformat.read(source, as_version=4))
     if reason:
         note = nbformat.v4.new_markdown_cell(failure_note(reason), id="failure-note")
         notebook.cells.insert(1, note)
@@ -150,12 +156,19 @@ def _sphinx(layout: Layout, scratch: Path) -> list[str]:
     warnings = list(dict.fromkeys(warnings))
     if done.returncode and not warnings:
         last = [line for line in log.splitlines() if line.strip()][-1:]
-        warnings = [f"Sphinx ended with {done.returncode}: {' '.join(last)} (see _build/sphinx.log)"]
+        warnings = [
+            f"Sphinx ended with {done.returncode}: {' '.join(last)} (see _build/sphinx.log)"
+        ]
     return warnings
 
 
 def _prune(site: Path) -> None:
-    """Delete what no page loads: most of MathJax, source maps, translations."""
+    """Delete what no page needs: most of MathJax, source maps, translations, live-code scripts."""
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(THEBE.sub("", text), encoding="utf-8")
+    for path in site.glob("_static/sphinx-thebe*"):
+        path.unlink()
     for root in site.glob("_static/**/mathjax"):
         for path in root.rglob("*"):
             if path.is_file() and not MATHJAX_KEEP.match(path.relative_to(root).as_posix()):
@@ -196,8 +209,12 @@ def _broken(page: Path, address: str, site: Path, pages: dict[Path, str]) -> str
     if not target.is_file():
         return f"link to {address}, which does not exist"
     anchor = unquote(parts.fragment)
-    if anchor and target in pages and not re.search(
-        rf"""\b(?:id|name)=["']{re.escape(html.escape(anchor))}["']""", pages[target]
+    if (
+        anchor
+        and target in pages
+        and not re.search(
+            rf"""\b(?:id|name)=["']{re.escape(html.escape(anchor))}["']""", pages[target]
+        )
     ):
         return f"link to {address}, but {target.relative_to(site)} has no such anchor"
     return ""
