@@ -204,6 +204,7 @@ def mix_at(
 
 def run(model: nn.Module, x: Any, jobs: Sequence[Job]) -> Any:
     """Return the model's output with every job done; check that each was."""
+    sites.let_compiled_code_see_hooks()
     hooked = []
     for job in jobs:
         if job.name == INPUT:
@@ -214,7 +215,6 @@ def run(model: nn.Module, x: Any, jobs: Sequence[Job]) -> Any:
             hooked.append((module, job))
     if not hooked:
         return model(x)
-    sites.let_compiled_code_see_hooks()
     with sites.attached(hooked):
         output = model(x)
     for _, job in hooked:

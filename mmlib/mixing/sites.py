@@ -29,13 +29,15 @@ INPUT = "input"
 
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the module inside torch.compile's and DistributedDataParallel's wrappers."""
-    while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod
-        else:
-            return model
+    while (inner := _inside(model)) is not None:
+        model = inner
+    return model
+
+
+def _inside(model: nn.Module) -> nn.Module | None:
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        return model.module
+    return model._modules.get("_orig_mod")
 
 
 def resolve(model: nn.Module, name: str) -> tuple[nn.Module, int | None]:
@@ -74,12 +76,13 @@ def resolve(model: nn.Module, name: str) -> tuple[nn.Module, int | None]:
 def _descend(model: nn.Module, name: str) -> nn.Module | None:
     module = model
     for part in name.split("."):
-        child = module._modules.get(part)
-        if child is None:
-            child = unwrap(module)._modules.get(part)
-        if child is None:
+        while part not in module._modules:
+            module = _inside(module)
+            if module is None:
+                return None
+        module = module._modules[part]
+        if module is None:
             return None
-        module = child
     return module
 
 
