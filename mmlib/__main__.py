@@ -58,11 +58,8 @@ def _chapters(root: Path | None) -> list[str]:
     built = _json(root / "_build" / "state.json").get("notebooks", {})
     lines = []
     for path in notebooks:
-        times = [
-            f"{profile} {entries[path.stem]['seconds']:.0f} s on {entries[path.stem]['finished'][:10]}"
-            for profile, entries in built.items()
-            if path.stem in entries
-        ]
+        last = {p: entries[path.stem] for p, entries in built.items() if path.stem in entries}
+        times = [f"{p} {e['seconds']:.0f} s on {e['finished'][:10]}" for p, e in last.items()]
         lines.append(f"{path.stem:<28} {', '.join(times) or 'not built here yet'}")
     return lines
 

@@ -6,6 +6,7 @@ that ``--help`` or a second build at once should not cost.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,37 @@ def profiles() -> tuple[str, ...]:
     return tuple(PROFILES)
 
 
-def ledger_rows() -> list[Row]:
-    """One dictionary per claim, in the order of the registry.
+def ledger_rows() -> tuple[list[Row], list[str]]:
+    """One dictionary per claim, in the order of the registry, and what went wrong on the way.
 
     Raises:
         ValueError: a row carries a verdict that the book has no place for.
     """
     from mmlib.evidence import ledger
 
-    rows = list(ledger())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = list(ledger())
     for row in rows:
         if row["verdict"] not in VERDICTS:
             raise ValueError(
                 f"{row['id']}: expected a verdict out of {', '.join(VERDICTS)}, "
                 f"but got {row['verdict']!r}"
             )
-    return rows
+    return rows, [f"ledger: {warning.message}" for warning in caught]
+
+
+def expected_wrong(rows: list[Row]) -> tuple[int, float]:
+    """How many verdicts rest on a statistical test, and how many of them chance makes wrong."""
+    from mmlib.evidence import Verdict, expected_false, rules
+
+    written = rules()
+    made = [
+        Verdict(row["id"], row["verdict"], "", statistical=True)
+        for row in rows
+        if row["verdict"] != "not tested" and written[row["id"]].statistical
+    ]
+    return len(made), expected_false(made)
 
 
 def module_closure(source: Path) -> set[Path]:

@@ -144,7 +144,8 @@ def dashboard(rows: Sequence[Row], chapters: Sequence[Mapping[str, str]], linked
             f'<tr><td class="mm-no">{chapter["id"][:2]}</td>'
             f'<td><span class="mm-title">{title}</span>'
             f'<span class="mm-covers">{escape(chapter["covers"])}</span></td>'
-            f'<td class="mm-count">{tested} / {len(own)}</td><td class="mm-barcell">{bar(counts)}</td></tr>'
+            f'<td class="mm-count">{tested} / {len(own)}</td>'
+            f'<td class="mm-barcell">{bar(counts)}</td></tr>'
         )
     return raw(
         '<div class="mm-scroll"><table class="mm-dashboard"><thead><tr><th>No.</th><th>Chapter</th>'
@@ -178,7 +179,8 @@ def claim_card(row: Row) -> str:
     """One claim with its verdict, for the landing page."""
     facts = details(row)
     return (
-        f'<div class="mm-card {css(row["verdict"])}"><p class="mm-statement">{escape(row["statement"])}</p>'
+        f'<div class="mm-card {css(row["verdict"])}">'
+        f'<p class="mm-statement">{escape(row["statement"])}</p>'
         f'<p class="mm-facts">{badge(row["verdict"])} {facts}</p>'
         f'<p class="mm-meta">{escape(row["source"])}, {escape(row["location"])} · '
         f'<a href="ledger.html#{escape(row["id"])}">{escape(row["id"])}</a></p></div>'
@@ -210,7 +212,8 @@ def ledger(rows: Sequence[Row], linked: set[str]) -> str:
             f"## {source}",
             raw(f'<p class="mm-total">{len(own)} claims: {total}</p>{bar(counts)}'),
             raw(
-                '<table class="mm-ledger"><thead><tr><th>Claim</th><th>Verdict</th><th>Test</th></tr>'
+                '<table class="mm-ledger"><thead>'
+                "<tr><th>Claim</th><th>Verdict</th><th>Test</th></tr>"
                 "</thead>" + "\n".join(body) + "</table>"
             ),
         ]
@@ -228,7 +231,11 @@ def _ledger_row(row: Row, linked: set[str]) -> str:
         f'<a class="mm-id" href="#{escape(row["id"])}">{escape(row["id"])}</a> · '
         f"{escape(row['location'])} · {escape(row['kind'])}</p></td>"
         f"<td>{badge(row['verdict'])}"
-        + (f'<p class="mm-facts">{facts}</p>' if facts else "")
+        + (
+            f'<p class="mm-facts" title="{escape(row["record"] or "")}">{facts}</p>'
+            if facts
+            else ""
+        )
         + (reason if tested else "")
         + f'</td><td class="mm-where">{where(row, linked)}</td></tr>'
     )
@@ -246,7 +253,8 @@ def _filters(rows: Sequence[Row]) -> str:
         options = "".join(
             f'<option value="{escape(v)}">{escape(v)}</option>' for v in sorted(values)
         )
-        return f'<label>{label} <select name="{name}"><option value="">all</option>{options}</select></label>'
+        options = f'<option value="">all</option>{options}'
+        return f'<label>{label} <select name="{name}">{options}</select></label>'
 
     return (
         '<form class="mm-filters" id="mm-filters" hidden>'

@@ -30,9 +30,14 @@ class Book:
     failures: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def rows(self) -> list[claims.Row]:
-        """The ledger."""
+    def ledger(self) -> tuple[list[claims.Row], list[str]]:
+        """The ledger, and the claims whose evidence could not be computed."""
         return claims.ledger_rows()
+
+    @property
+    def rows(self) -> list[claims.Row]:
+        """One row per claim."""
+        return self.ledger[0]
 
     @cached_property
     def chapters(self) -> list[dict[str, str]]:
@@ -56,6 +61,7 @@ class Book:
         by_id = {row["id"]: row for row in self.rows}
         here = [row for row in self.rows if row["chapter"] in self.linked]
         tested = [row for row in self.rows if row["verdict"] != "not tested"]
+        n_statistical, n_wrong = claims.expected_wrong(self.rows)
 
         def cards(*ids: str) -> str:
             chosen = [by_id[name] for name in ids if by_id[name]["verdict"] != "not tested"]
@@ -72,7 +78,8 @@ class Book:
             "n_linked": len(self.linked),
             "n_here": len(here),
             "n": {verdict.replace(" ", "_"): count for verdict, count in counts.items()},
-            "n_statistical": sum(row["n_seeds"] not in (None, "", 0) for row in tested),
+            "n_statistical": n_statistical,
+            "n_wrong": f"{n_wrong:.1f}",
             "overview": fragments.overview(counts),
             "dashboard": fragments.dashboard(self.rows, self.chapters, self.linked),
             "ledger": fragments.ledger(self.rows, self.linked),
@@ -91,9 +98,8 @@ class Book:
             if chapter["id"] in self.linked:
                 seconds = self.entries.get(chapter["id"], {}).get("seconds")
                 spent = f", {seconds:.0f} s when last built" if seconds else ""
-                lines.append(
-                    f"- [{chapter['title']}](../notebooks/{chapter['id']}): {chapter['covers']}{spent}"
-                )
+                link = f"[{chapter['title']}](../notebooks/{chapter['id']})"
+                lines.append(f"- {link}: {chapter['covers']}{spent}")
         return "\n".join(lines)
 
     def status_rows(self) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def publish(book: Book) -> list[str]:
     stage(book)
     scratch = book.layout.build / "sphinx"
     shutil.rmtree(scratch, ignore_errors=True)
-    failures = _sphinx(book.layout, scratch)
+    failures = book.ledger[1] + _sphinx(book.layout, scratch)
     fresh = scratch / "_build" / "html"
     if not (fresh / "index.html").is_file():
         return failures or ["Sphinx wrote no index.html"]

@@ -1,4 +1,4 @@
-"""Notebooks in the repository: no outputs, one parameters cell, short cells with sentences between."""
+"""Sources of the notebooks: no outputs, one parameters cell, short cells, sentences between."""
 
 from __future__ import annotations
 
