@@ -179,6 +179,7 @@ class Collection:
         return Runs(
             study=self.study,
             profile=self.profile,
+            code=self.code,
             records=[self.held[key] for key in wanted],
             cells=len(self.cells),
             seeds=tuple(self.complete(self.seeds)),

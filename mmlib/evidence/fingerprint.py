@@ -25,94 +25,15 @@ import builtins
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from mmlib.evidence.modules import PACKAGE, Tree, tree_beside
 from mmlib.evidence.source import Module, Statement, Target, Uses, chain_of
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 _STUDY = ("mmlib.evidence.study", "Study")
 _VERSION = "1"  # of this method; a change discards every recorded run
-_modules: dict[tuple[str, Path], tuple[tuple[int, int], Module]] = {}
-
-
-class Tree:
-    """Finds modules by name: those of the package, and those beside the function or notebook."""
-
-    def __init__(self, beside: Path | None = None) -> None:
-        installed = beside is not None and {"site-packages", "dist-packages"} & set(beside.parts)
-        self.beside = None if installed else beside
-
-    def find(self, name: str) -> Path | None:
-        """Return the file (or the folder) of a module, None if it is not part of the project."""
-        parts = name.split(".")
-        base = _PACKAGE.parent if parts[0] == _PACKAGE.name else self.beside
-        if base is None or not all(parts):
-            return None
-        stem = base.joinpath(*parts)
-        for path in (stem / "__init__.py", stem.parent / f"{stem.name}.py"):
-            if path.is_file():
-                return path
-        return stem if stem.is_dir() and any(stem.glob("*.py")) else None
-
-    def module(self, name: str) -> Module | None:
-        """Return a module, read once for each state of its file."""
-        path = self.find(name)
-        if path is None:
-            return None
-        stat = path.stat()
-        state = (stat.st_mtime_ns, stat.st_size)
-        held = _modules.get((name, path))
-        if held is None or held[0] != state:
-            held = _modules[name, path] = (state, Module(name, path))
-        return held[1]
-
-    def closure(self, targets: Iterable[Target]) -> dict[str, Module]:
-        """Return every module of the project that these imports can execute."""
-        found: dict[str, Module] = {}
-        todo = list(targets)
-        while todo:
-            target = todo.pop()
-            parts = target.module.split(".")
-            names = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-            for name in names + ([f"{target.module}.{target.name}"] if target.name else []):
-                module = None if name in found else self.module(name)
-                if module:
-                    found[name] = module
-                    todo += module.imports
-        return found
-
-    def resolve(
-        self, module: Module, chain: tuple[str, ...], seen: frozenset = frozenset()
-    ) -> Iterator[tuple[Module, str]]:
-        """Yield each definition and import that ``a.b.c`` goes through when read in `module`.
-
-        ``(module, "*")`` stands for a module that is used as a value, or that does not say what
-        the name is.
-        """
-        if not chain:
-            yield module, "*"
-            return
-        name, rest = chain[0], chain[1:]
-        here = (module.name, name)
-        if name in module.bindings and here not in seen:
-            yield module, name
-            for statement in module.bindings[name]:
-                for target in statement.targets(name):
-                    inner = self.module(target.module)
-                    if inner:
-                        below = (target.name, *rest) if target.name else rest
-                        yield from self.resolve(inner, below, seen | {here})
-            return
-        for star in filter(None, map(self.module, module.stars)):
-            if name in star.bindings or star.stars:
-                yield from self.resolve(star, chain, seen | {here})
-                return
-        inner = self.module(f"{module.name}.{name}") if module.is_package else None
-        if inner:
-            yield from self.resolve(inner, rest)
-        elif not (name.startswith("__") and name.endswith("__")):
-            yield module, "*"
+_BUILTINS = frozenset(dir(builtins))
 
 
 class Closure:
@@ -153,12 +74,13 @@ class Closure:
     def add_uses(self, module: Module, uses: Uses) -> None:
         """Take what a piece of code that stands in `module` uses."""
         local = {alias for alias, _ in uses.imports}
-        known = local | uses.class_names | set(dir(builtins))
+        known = local | uses.class_names
         for chain in uses.chains:
-            if chain[0] in module.bindings or chain[0] not in known:
+            name = chain[0]
+            if name in module.bindings or not (name in known or name in _BUILTINS):
                 self._add_all(self.tree.resolve(module, chain))
             for alias, target in uses.imports:
-                inner = self.tree.module(target.module) if alias == chain[0] else None
+                inner = self.tree.module(target.module) if alias == name else None
                 if inner:
                     below = (target.name, *chain[1:]) if target.name else chain[1:]
                     self._add_all(self.tree.resolve(inner, below))
@@ -167,12 +89,12 @@ class Closure:
         if "module" in uses.dynamic:
             self.add(module, "*")
         if "package" in uses.dynamic:
-            for top in (_PACKAGE.name, module.name.partition(".")[0]):
+            for top in (PACKAGE.name, module.name.partition(".")[0]):
                 self._add_all((found, "*") for found in [self.tree.module(top)] if found)
-        for path in _named_files(module, uses.strings):
-            name = path.relative_to(module.folder).as_posix()
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            self.texts[module.name, f"file {name}"] = [content]
+        for path in self.tree.named_files(module, uses.strings):
+            key = (module.name, f"file {path.relative_to(module.folder).as_posix()}")
+            if key not in self.texts:
+                self.texts[key] = [hashlib.sha256(path.read_bytes()).hexdigest()]
 
     def _add_all(self, found: Iterable[tuple[Module, str]]) -> None:
         for module, name in list(found):
@@ -207,8 +129,10 @@ class Closure:
         if not parts:
             return False
         uses = statement.read(*parts)
-        reach = Closure(self.tree)
-        reach.add_uses(module, uses)
+        if statement not in self.tree.reach:
+            self.tree.reach[statement] = Closure(self.tree)
+            self.tree.reach[statement].add_uses(module, uses)
+        reach = self.tree.reach[statement]
         if reach.state & self.state or ("*" in {name for _, name in reach.texts}):
             return True
         named = [hit for chain in uses.chains for hit in self.tree.resolve(module, chain)]
@@ -242,18 +166,6 @@ def _binds(module: Module, name: str, kind: type) -> bool:
     return any(isinstance(statement.node, kind) for statement in module.bindings.get(name, ()))
 
 
-def _named_files(module: Module, strings: set[str]) -> Iterator[Path]:
-    """Yield the data files beside a module that its code names, one by one or by their folder."""
-    for string in sorted(strings):
-        if not (0 < len(string) < 100 and string.strip("./ ")) or "\n" in string or "\0" in string:
-            continue
-        path = module.folder / string
-        if path.is_file() and path.suffix != ".py" and module.folder in path.parents:
-            yield path
-        elif path.is_dir() and module.folder in path.parents and not any(path.glob("*.py")):
-            yield from sorted(inner for inner in path.iterdir() if inner.is_file())
-
-
 def code_fingerprint(function: Callable) -> str:
     """Return sixteen hexadecimal digits for the code that `function` can reach.
 
@@ -267,9 +179,12 @@ def code_fingerprint(function: Callable) -> str:
         >>> code_fingerprint(checks.integer) == code_fingerprint(checks.number)
         False
     """
-    closure = code_closure(function)
-    body = json.dumps([_VERSION, sorted(closure.texts.items())])
-    return hashlib.sha256(body.encode()).hexdigest()[:16]
+    tree, module, name = _place(function)
+    key = (module.name, name)
+    if key not in tree.fingerprints:
+        body = json.dumps([_VERSION, sorted(_closure(tree, module, name).texts.items())])
+        tree.fingerprints[key] = hashlib.sha256(body.encode()).hexdigest()[:16]
+    return tree.fingerprints[key]
 
 
 def code_closure(function: Callable) -> Closure:
@@ -283,26 +198,34 @@ def code_closure(function: Callable) -> Closure:
         >>> sorted(name for _, name in code_closure(checks.choice).texts)
         ['_shown', 'choice', 'difflib', 'nearest']
     """
+    return _closure(*_place(function))
+
+
+def _closure(tree: Tree, module: Module, name: str) -> Closure:
+    closure = Closure(tree)
+    closure.add(module, name if name in module.bindings else "*")
+    closure.add_effects()
+    return closure
+
+
+def _place(function: Callable) -> tuple[Tree, Module, str]:
+    """Return where a function stands: the tree of modules, its own, and its name there."""
     name = getattr(function, "__qualname__", repr(function))
+    module_name = getattr(function, "__module__", "")
     try:
         path = Path(inspect.getsourcefile(function) or "").resolve()
     except TypeError:
         path = Path()
-    module_name = getattr(function, "__module__", "")
-    parts = module_name.split(".")
     if path.suffix != ".py" or "." in name:
         raise TypeError(
             f"run: expected a function defined at the top level of a .py file, but got {name} "
             f"of {module_name}"
         )
+    parts = module_name.split(".")
     if list(path.with_suffix("").parts[-len(parts) :]) != parts:
         parts = [path.stem]  # run as a script, or imported under another name
-    tree = Tree(path.parents[len(parts) - 1])
-    closure = Closure(tree)
-    module = tree.module(".".join(parts))
-    closure.add(module, name if name in module.bindings else "*")
-    closure.add_effects()
-    return closure
+    tree = tree_beside(path.parents[len(parts) - 1])
+    return tree, tree.module(".".join(parts)), name
 
 
 def module_files(source: str | Path) -> set[Path]:
@@ -328,9 +251,10 @@ def module_files(source: str | Path) -> set[Path]:
     found = Uses("")
     found.visit(ast.parse(code))
     targets = {target for _, target in found.imports}
-    modules = Tree(beside).closure(targets | {Target(n) for n in found.executed | found.modules})
+    tree = Tree(beside)
+    modules = tree.closure(targets | {Target(n) for n in found.executed | found.modules})
     files = {module.path for module in modules.values() if module.path.is_file()}
-    return files.union(*(_named_files(module, module.strings) for module in modules.values()))
+    return files.union(*(tree.named_files(module, module.strings) for module in modules.values()))
 
 
 def _notebook_code(text: str) -> str:

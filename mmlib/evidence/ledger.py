@@ -81,7 +81,7 @@ def verdict(claim: str, rule: Rule | None, loaded: _Loaded) -> tuple[Verdict, st
         names = ", ".join(one.name for one in wanted)
         reason = f"no complete runs of {names} are recorded for the present code"
         return Verdict(claim, NOT_TESTED, reason, rule=rule.text), ""
-    record = ", ".join(f"{one.profile}/{one.study.name}.jsonl@{one.study.code}" for one in runs)
+    record = ", ".join(f"{one.profile}/{one.study.name}.jsonl@{one.code}" for one in runs)
     try:
         return judge(claim, *runs), record
     except Exception as error:  # one claim's evidence must not hide the verdicts on all others

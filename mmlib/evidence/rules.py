@@ -21,7 +21,9 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from mmlib import checks
 from mmlib.evidence.tables import claims
@@ -209,7 +211,7 @@ def _rule(where: str, row: Mapping[str, str]) -> Rule:
     return Rule(**{**rule.__dict__, "min_seeds": int(text)})
 
 
-def rules(path: Path | None = None) -> dict[str, Rule]:
+def rules(path: Path | None = None) -> Mapping[str, Rule]:
     """Return the rules by claim, checked.
 
     Args:
@@ -220,6 +222,11 @@ def rules(path: Path | None = None) -> dict[str, Rule]:
             message names file and line.
     """
     path = path or Path(__file__).with_name("rules.csv")
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _read(path: Path, changed: int) -> Mapping[str, Rule]:
     known = tuple(claims()["id"])
     found: dict[str, Rule] = {}
     with open(path, newline="", encoding="utf-8") as file:
@@ -238,4 +245,4 @@ def rules(path: Path | None = None) -> dict[str, Rule]:
             if row["id"] in found:
                 raise ValueError(f"{where}: claim {row['id']} has a rule already")
             found[row["id"]] = _rule(where, row)
-    return found
+    return MappingProxyType(found)

@@ -22,6 +22,7 @@ class Runs:
     Attributes:
         study: the study.
         profile: the profile of the runs.
+        code: fingerprint of the code that made them.
         records: one record per run, in the order of the table: by seed, then by cell of the grid.
         cells: number of cells of the grid.
         seeds: the seeds that all cells have.
@@ -33,6 +34,7 @@ class Runs:
 
     study: Study
     profile: str
+    code: str
     records: list[dict[str, Any]]
     cells: int
     seeds: tuple[int, ...]

@@ -123,7 +123,7 @@ class Uses(ast.NodeVisitor):
         self._scopes: list[set[str]] = []
 
     def _use(self, chain: tuple[str, ...]) -> None:
-        if chain[-1] in ("__subclasses__", "__init_subclass__") or chain == ("sys", "modules"):
+        if chain[-1] in ("__subclasses__", "__init_subclass__") or chain[:2] == ("sys", "modules"):
             self.dynamic.add("package")
         if chain[0] in ("globals", "exec", "eval"):
             self.dynamic.add("module")
@@ -147,8 +147,27 @@ class Uses(ast.NodeVisitor):
             self.dynamic.add("package")
         self.visit(node.value)
 
+    def _looks_up(self, table: ast.AST, key: ast.AST | None) -> bool:
+        """Take ``sys.modules[key]``, which names a module where the key is a constant."""
+        constant = isinstance(key, ast.Constant) and isinstance(key.value, str)
+        if not constant or chain_of(table) not in (("sys", "modules"), ("sys", "modules", "get")):
+            return False
+        self.modules.add(key.value)
+        self._use(("sys",))
+        return True
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if not self._looks_up(node.value, node.slice):
+            self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        if len(node.comparators) != 1 or not self._looks_up(node.comparators[0], node.left):
+            self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
         chain = chain_of(node.func) or ("",)
+        if self._looks_up(node.func, node.args[0] if node.args else None):
+            return
         if chain[-1] in ("import_module", "__import__"):
             first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str):

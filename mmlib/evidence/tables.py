@@ -29,8 +29,13 @@ _FOLDER = Path(__file__).with_name("published")
 _REGISTRIES = ("claims", "scalars", "settings")
 
 
-def _read(name: str) -> pd.DataFrame:
+@cache
+def _printed(name: str) -> pd.DataFrame:
     return pd.read_csv(_FOLDER / f"{name}.csv", dtype=str, keep_default_na=False)
+
+
+def _read(name: str) -> pd.DataFrame:
+    return _printed(name).copy()  # what a caller changes must not come back
 
 
 @cache
