@@ -72,11 +72,10 @@ def nll(logits: torch.Tensor, targets: torch.Tensor) -> float:
         2.3026
     """
     log_p = _log_probabilities(logits)
+    t = _as_probabilities(targets, log_p)
     # Where a target is 0 its term is 0, also if the logit is -inf.
-    terms = torch.where(
-        (t := _as_probabilities(targets, log_p)) > 0, t * log_p, torch.zeros_like(log_p)
-    )
-    return float(-terms.sum(1).mean())
+    terms = torch.where(t > 0, t * log_p, torch.zeros_like(log_p))
+    return 0.0 - float(terms.sum(1).mean())
 
 
 def brier(logits: torch.Tensor, targets: torch.Tensor) -> float:
@@ -104,12 +103,10 @@ def entropy(logits: torch.Tensor) -> float:
         >>> round(entropy(torch.zeros(1, 10)), 4)  # log 10
         2.3026
     """
-    return float(_entropies(_log_probabilities(logits)).mean())
-
-
-def _entropies(log_p: torch.Tensor) -> torch.Tensor:
-    p = log_p.exp()
-    return -torch.where(p > 0, p * log_p, torch.zeros_like(p)).sum(1)
+    p = (log_p := _log_probabilities(logits)).exp()
+    # 0 log 0 = 0, also if the logit is -inf.
+    terms = torch.where(p > 0, p * log_p, torch.zeros_like(p))
+    return 0.0 - float(terms.sum(1).mean())
 
 
 def mean_confidence(logits: torch.Tensor) -> float:
