@@ -1,0 +1,1 @@
+"""What each chapter runs: its studies, their settings per profile, the evidence for its claims."""
