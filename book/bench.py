@@ -58,6 +58,7 @@ def conditions() -> dict[str, str]:
 
 def main() -> int:
     """Run, print and record."""
+    sys.path.insert(0, str(ROOT))
     files = sorted(
         path
         for path in (ROOT / "tests" / "benchmarks").glob("*.py")

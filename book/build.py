@@ -7,6 +7,7 @@ notebook, a page or a check failed (finished pages are kept), 2 when the build c
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1])
     options = parser.parse_args(argv)
     layout = Layout(options.root.resolve())
+    # The book shows this checkout's code, also where another mmlib is installed or none is.
+    sys.path.insert(0, str(layout.root))
+    paths = [str(layout.root), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     start = time.perf_counter()
     try:
         with exclusive(layout):

@@ -137,11 +137,10 @@ def _sphinx(layout: Layout, scratch: Path) -> list[str]:
     entry = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
     command = [sys.executable, "-c", entry, "build", str(layout.stage)]
     command += ["--path-output", str(scratch), "--all", "-W", "-n", "--keep-going", "-q"]
-    path = os.pathsep.join(filter(None, [str(layout.root), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         command,
         cwd=layout.root,
-        env=os.environ | {"PYTHONPATH": path, "TQDM_DISABLE": "1", "NO_COLOR": "1"},
+        env=os.environ | {"TQDM_DISABLE": "1", "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
