@@ -152,13 +152,22 @@ def _sphinx(layout: Layout, scratch: Path) -> list[str]:
         for line in log.splitlines()
         if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)
     ]
-    warnings = list(dict.fromkeys(warnings))
+    warnings = list(dict.fromkeys(map(_explained, warnings)))
     if done.returncode and not warnings:
         last = [line for line in log.splitlines() if line.strip()][-1:]
         warnings = [
             f"Sphinx ended with {done.returncode}: {' '.join(last)} (see _build/sphinx.log)"
         ]
     return warnings
+
+
+def _explained(warning: str) -> str:
+    """Say what to do about the one warning that does not say it."""
+    if re.search(r"py:class reference target not found: [^.]*( |^\w+$)", warning):
+        return (
+            f"{warning} (docstring: the words before a colon are read as a type; reword the line)"
+        )
+    return warning
 
 
 def _prune(site: Path) -> None:
