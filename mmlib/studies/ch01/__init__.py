@@ -89,8 +89,8 @@ SCHEMES = Study(
         ]
         for profile, size in {
             "smoke": TINY,
-            "quick": {"width": 16, "n_train": 2000, "n_test": 10_000, "epochs": 20},
-            "paper": {"width": 32, "n_train": 60_000, "n_test": 10_000, "epochs": 50},
+            "quick": {"width": 16, "n_train": 2000, "n_test": None, "epochs": 20},
+            "paper": {"width": 32, "n_train": None, "n_test": None, "epochs": 50},
         }.items()
     },
     seeds={"quick": 10, "paper": 10},
@@ -115,12 +115,12 @@ INTERPOLATION = Study(
     grid={
         "smoke": _interpolation_cells(TINY | {"n_pairs": 30}, TINY | {"n_pairs": 30}),
         "quick": _interpolation_cells(
-            {"width": 16, "n_train": 10_000, "n_test": 10_000, "n_pairs": 1000, "epochs": 10},
-            {"width": 8, "n_train": 5000, "n_test": 10_000, "n_pairs": 500, "epochs": 20},
+            {"width": 16, "n_train": 10_000, "n_test": None, "n_pairs": 1000, "epochs": 10},
+            {"width": 8, "n_train": 5000, "n_test": None, "n_pairs": 500, "epochs": 20},
         ),
         "paper": _interpolation_cells(
-            {"width": 32, "n_train": 60_000, "n_test": 10_000, "n_pairs": 2000, "epochs": 50},
-            {"width": 64, "n_train": 50_000, "n_test": 10_000, "n_pairs": 2000, "epochs": 200},
+            {"width": 32, "n_train": None, "n_test": None, "n_pairs": 2000, "epochs": 50},
+            {"width": 64, "n_train": None, "n_test": None, "n_pairs": 2000, "epochs": 200},
         ),
     },
     seeds={"quick": 5, "paper": 5},

@@ -115,11 +115,11 @@ def draw_scheme(mixup: Mixup, scheme: str, size: int, generator: torch.Generator
     return replace(draw, partner=partner, lam=lam)
 
 
-def _subset(settings: dict, seed: int) -> tuple[Dataset, Tensor, Tensor]:
-    """Return the data set and this seed's training images and labels, balanced over classes."""
-    data = load(settings["data"])
-    small = data.subset(settings["n_train"], settings["n_test"], seed=seed)
-    return small, small.x_train, small.y_train
+def _subset(settings: dict, seed: int, device: str = "cpu") -> Dataset:
+    """Return this seed's part of the data set, balanced over classes, on the device."""
+    data = load(settings["data"], device=device)
+    # An embedded stand-in may hold fewer images than asked for; real data must hold them all.
+    return data.subset(settings["n_train"], settings["n_test"], seed=seed, at_most=data.embedded)
 
 
 def _network(settings: dict, data: Dataset, seed: int) -> nn.Module:
@@ -127,8 +127,8 @@ def _network(settings: dict, data: Dataset, seed: int) -> nn.Module:
     model = build(
         settings["model"], channels, len(data.classes), size, settings["width"], seed=seed
     )
-    # channels_last is the faster layout for these nets on one CPU thread.
-    return model.to(memory_format=torch.channels_last)
+    # channels_last is the faster layout for these nets on one CPU thread, and on a GPU.
+    return model.to(data.x_train.device, memory_format=torch.channels_last)
 
 
 def _fit(settings: dict, seed: int, model: nn.Module, data: Dataset, mixup: Mixup | None) -> None:
@@ -146,21 +146,22 @@ def _fit(settings: dict, seed: int, model: nn.Module, data: Dataset, mixup: Mixu
     )
 
 
-def update_variance(settings: dict, seed: int) -> dict:
+def update_variance(settings: dict, seed: int, device: str = "cpu") -> dict:
     """Variance of the gradient at one minibatch, over the draws of lambda, layer and partners.
 
     The network has been trained for ``epochs`` with Manifold Mixup first (0: freshly initialised);
     the data of the minibatch stay fixed. `label_sum` is the mean squared distance of the mixed
     targets' batch mean from that of the targets, which a lambda per batch leaves at 0.
     """
-    data, x, y = _subset(settings, seed)
+    data = _subset(settings, seed, device)
     model = _network(settings, data, seed)
     generator = torch.Generator().manual_seed(seed)
     layers, size = tuple(settings["layers"]), settings["batch"]
     if settings["epochs"]:
         _fit(settings, seed, model, data, Mixup(settings["alpha"], layers, generator=generator))
     model.train()
-    batch, targets = data.inputs(x[:size]), soft_targets(y[:size], len(data.classes))
+    batch = data.inputs(data.x_train[:size])
+    targets = soft_targets(data.y_train[:size], len(data.classes))
     metrics = {}
     for scheme, per_example in SCHEMES.items():
         mixup = Mixup(settings["alpha"], layers, per_example=per_example, generator=generator)
@@ -182,9 +183,9 @@ def update_variance(settings: dict, seed: int) -> dict:
     return metrics
 
 
-def train_scheme(settings: dict, seed: int) -> dict:
+def train_scheme(settings: dict, seed: int, device: str = "cpu") -> dict:
     """Test scores after training with one way of drawing, per batch or per example."""
-    data, _, _ = _subset(settings, seed)
+    data = _subset(settings, seed, device)
     model = _network(settings, data, seed)
     mixup = Mixup(
         settings["alpha"],
@@ -210,12 +211,12 @@ def mixup_of(settings: dict, seed: int) -> Mixup | None:
     return Mixup(settings["alpha"], tuple(settings["layers"]), generator=generator)
 
 
-def train_and_interpolate(settings: dict, seed: int) -> tuple[dict, dict]:
+def train_and_interpolate(settings: dict, seed: int, device: str = "cpu") -> tuple[dict, dict]:
     """Train one model; NLL, entropy and confidence along interpolations, and off the data.
 
     All models of a seed see the same training subset, batches and test pairs.
     """
-    data, _, _ = _subset(settings, seed)
+    data = _subset(settings, seed, device)
     model = _network(settings, data, seed)
     _fit(settings, seed, model, data, mixup_of(settings, seed))
     scores = evaluate(model, data.x_test, data.y_test, inputs=data.inputs)
@@ -240,14 +241,14 @@ def train_and_interpolate(settings: dict, seed: int) -> tuple[dict, dict]:
 
 def _off_the_data(model: nn.Module, data: Dataset, settings: dict, seed: int) -> dict:
     """Accuracy and mean confidence on turned, foreign and attacked images."""
-    n = settings["n_pairs"]
+    n = min(settings["n_pairs"], len(data.x_test))
     images, labels = data.x_test[:n].float() / 255, data.y_test[:n]
     generator = torch.Generator().manual_seed(seed)
     # 30 to 60 degrees either way: still readable, never seen in training.
     angle = 30 + 30 * torch.rand(n, generator=generator)
-    angle = torch.where(torch.rand(n, generator=generator) < 0.5, angle, -angle)
+    angle = torch.where(torch.rand(n, generator=generator) < 0.5, angle, -angle).to(images)
     side, channels = images.shape[-1], images.shape[1]
-    drawn = torch.rand(n, generator=generator) * 360
+    drawn = (torch.rand(n, generator=generator) * 360).to(images)
     foreign = torch.cat([render(g, drawn[i::3], size=side) for i, g in enumerate(FOREIGN)])
     images_by_kind = {
         "shifted": rotate(images, angle),
@@ -275,15 +276,18 @@ FOREIGN = ("square", "arrow", "seven")  # drawn shapes that are in none of the c
 # ---------------------------------------------------------------- cost of a step
 
 
-def step_time(settings: dict, seed: int) -> dict:
+def step_time(settings: dict, seed: int, device: str = "cpu") -> dict:
     """Ratio of the time of a mixed training step to a plain one, alternating in one process."""
-    torch.manual_seed(seed)
-    x = torch.randn(settings["batch"], 3, 32, 32)
-    y = torch.randint(10, (len(x),))
-    model = build("preactresnet18", 3, 10, 32, settings["width"], seed=seed).train()
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(settings["batch"], 3, 32, 32, generator=generator).to(device)
+    y = torch.randint(10, (len(x),), generator=generator).to(device)
+    model = build("preactresnet18", 3, 10, 32, settings["width"], seed=seed).to(device).train()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     layers = {"plain": None, "input": ("input",), "manifold": ("input", "layer1", "layer2")}
-    mixups = {name: None if sites is None else Mixup(2.0, sites) for name, sites in layers.items()}
+    mixups = {
+        name: None if sites is None else Mixup(2.0, sites, generator=generator)
+        for name, sites in layers.items()
+    }
     times: dict[str, list[float]] = {name: [] for name in mixups}
     for _ in range(settings["rounds"]):
         for name, mixup in mixups.items():
@@ -296,6 +300,8 @@ def step_time(settings: dict, seed: int) -> dict:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            if x.is_cuda:
+                torch.cuda.synchronize()
             times[name].append(time.perf_counter() - started)
     plain = np.asarray(times["plain"][2:])
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import numpy as np
@@ -30,6 +30,10 @@ class Factors:
     blend: Tensor  # 0 for glyph zero, 1 for glyph one
     label: Tensor  # probability of label 1
     writer: Tensor  # which handwritten image, where there is one
+
+    def to(self, device: str) -> Factors:
+        """Move all factors to a device."""
+        return Factors(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def mixed(self, lam: Tensor, partner: Tensor) -> Factors:
         """Mix angle, glyph and label with the same lambda; the writer is the example's own."""
@@ -74,7 +78,7 @@ class Handwriting:
 
     def images(self, factors: Factors, *, size: int, split: str = "train") -> Tensor:
         """Turn a batch of real images, (B, 1, size, size) in [0, 1]."""
-        pool = _handwritten(self.data, self.digit, split)
+        pool = _handwritten(self.data, self.digit, split).to(factors.writer.device)
         return rotate(pool[factors.writer % len(pool)], factors.angle, size=size)
 
 
@@ -143,7 +147,9 @@ def test_factors(task: str, n: int) -> Factors:
     return Factors(angle, blend, label, torch.arange(2 * n) * 7919)
 
 
-def train(settings: dict, seed: int, drawing: Drawing | Handwriting) -> FactorNet:
+def train(
+    settings: dict, seed: int, drawing: Drawing | Handwriting, device: str = "cpu"
+) -> FactorNet:
     """Train one network online: a fresh batch of renderings at every step, Adam, as released.
 
     Lambda is drawn per example, as in the released script. All methods of a seed draw the same
@@ -154,7 +160,7 @@ def train(settings: dict, seed: int, drawing: Drawing | Handwriting) -> FactorNe
         torch.random.default_generator.manual_seed(seed)
         model = FactorNet(image_size=settings["size"], width=settings["width"])
     # channels_last took 0.7 of the time of the default layout for this net on one CPU thread.
-    model = model.to(memory_format=torch.channels_last).train()
+    model = model.to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=settings["lr"])
     law = Law("beta", alpha=settings["alpha"])
     method = settings["method"]
@@ -164,6 +170,7 @@ def train(settings: dict, seed: int, drawing: Drawing | Handwriting) -> FactorNe
         )
         lam = law.quantile(torch.rand(settings["batch"], generator=generator).double()).float()
         partner = torch.randperm(settings["batch"], generator=generator)
+        factors, lam, partner = factors.to(device), lam.to(device), partner.to(device)
         mixed = factors.mixed(lam, partner)
         x = drawing.images(mixed if method == "factor" else factors, size=settings["size"])
         if method == "input":
@@ -176,30 +183,33 @@ def train(settings: dict, seed: int, drawing: Drawing | Handwriting) -> FactorNe
     return model.eval()
 
 
-def _train_and_test(settings: dict, seed: int, drawing: Drawing | Handwriting) -> tuple[dict, dict]:
-    model = train(settings, seed, drawing)
+def _train_and_test(
+    settings: dict, seed: int, drawing: Drawing | Handwriting, device: str
+) -> tuple[dict, dict]:
+    model = train(settings, seed, drawing, device)
     metrics = {}
     for task in ("A", "B") if settings["task"] == "AB" else ("C",):
-        factors = test_factors(task, settings["n_test"])
+        factors = test_factors(task, settings["n_test"]).to(device)
         x = drawing.images(factors, size=settings["size"], split="test")
         scores = evaluate(model, x, factors.label.long())
         metrics |= {f"{task}_{name}": value for name, value in scores.items()}
     circle = torch.arange(-180.0, 180.0, 5.0)
     still = torch.zeros(len(circle))
-    around = Factors(circle, still, still, torch.zeros(len(circle), dtype=torch.long))
+    around = Factors(circle, still, still, still.long()).to(device)
     with torch.no_grad():
-        p = model(drawing.images(around, size=settings["size"], split="test")).softmax(1)[:, 1]
-    return metrics, {"p_around": p.numpy().astype("float16")}
+        images = drawing.images(around, size=settings["size"], split="test")
+        p = model(images).softmax(1)[:, 1]
+    return metrics, {"p_around": p.cpu().numpy().astype("float16")}
 
 
-def train_and_test(settings: dict, seed: int) -> tuple[dict, dict]:
+def train_and_test(settings: dict, seed: int, device: str = "cpu") -> tuple[dict, dict]:
     """Train on one task and drawing; accuracy, NLL and calibration on its tests, and p(angle)."""
-    return _train_and_test(settings, seed, DRAWINGS[settings["drawing"]])
+    return _train_and_test(settings, seed, DRAWINGS[settings["drawing"]], device)
 
 
-def train_and_test_handwritten(settings: dict, seed: int) -> tuple[dict, dict]:
+def train_and_test_handwritten(settings: dict, seed: int, device: str = "cpu") -> tuple[dict, dict]:
     """As `train_and_test`, on one real handwritten digit turned by the angle."""
-    return _train_and_test(settings, seed, Handwriting(settings["data"], settings["digit"]))
+    return _train_and_test(settings, seed, Handwriting(settings["data"], settings["digit"]), device)
 
 
 def nearest_rule(drawing: str, task: str, *, size: int = 32, ranges: str = "printed") -> float:
