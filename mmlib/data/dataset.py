@@ -125,6 +125,7 @@ class Dataset:
 
         Raises:
             TypeError: `x` is not uint8 (already normalised images would be normalised twice).
+            ValueError: `x` is no batch of images, or has another number of channels.
 
         Example:
             >>> from mmlib.data import load
@@ -134,6 +135,11 @@ class Dataset:
         """
         if x.dtype != torch.uint8:
             raise TypeError(f"x: expected uint8 images, 0 to 255, but got {x.dtype}")
+        if x.ndim != 4 or x.shape[1] != len(self.mean):
+            raise ValueError(
+                f"x: expected images of shape (B, {len(self.mean)}, H, W), "
+                f"but got shape {tuple(x.shape)}"
+            )
         std = torch.tensor(self.std, dtype=torch.float64)
         scale = (1.0 / (255.0 * std)).to(x.device, torch.float32).view(-1, 1, 1)
         shift = (torch.tensor(self.mean, dtype=torch.float64) / std).to(x.device, torch.float32)

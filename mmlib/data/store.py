@@ -73,7 +73,8 @@ def roots() -> list[Path]:
     folder = Path(named).expanduser()
     if not folder.is_dir():
         raise DataNotFoundError(
-            f"{DATA_VARIABLE} is set to {named!r}, which is not a folder; correct it or unset it"
+            f"{DATA_VARIABLE} is set to {named!r}, but {folder.absolute()} is not a folder; "
+            "correct it or unset it"
         )
     return [folder, cache_root()]
 

@@ -120,11 +120,10 @@ def interpolated(
             for i, lam in enumerate(lams.tolist()):
                 # The end points are taken as they are: lerp would leave a rounding error there.
                 mixed = torch.lerp(other, h, lam) if 0 < lam < 1 else (h if lam else other)
-                log_p = resume(model, first, layer, mixed).double().log_softmax(1)
-                targets = [
-                    soft_targets(y[r], log_p.shape[1]).double() for r in (rows, partner[rows])
-                ]
-                sums[:, i] += _sums(log_p, lam * targets[0] + (1 - lam) * targets[1])
+                # On the CPU, because some accelerators have no float64.
+                log_p = resume(model, first, layer, mixed).cpu().double().log_softmax(1)
+                t = [soft_targets(y[r].cpu(), log_p.shape[1]) for r in (rows, partner[rows])]
+                sums[:, i] += _sums(log_p, lam * t[0].double() + (1 - lam) * t[1].double())
     nll, floor, entropy, confidence = sums / len(x)
     return Interpolation(layer, lams, nll, nll - floor, entropy, confidence, len(x))
 
@@ -154,4 +153,4 @@ def _sums(log_p: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     nll = -torch.where(targets > 0, targets * log_p, 0.0).sum()
     floor = -torch.xlogy(targets, targets).sum()
     entropy = -torch.xlogy(p, p).sum()
-    return torch.stack([nll, floor, entropy, p.amax(1).sum()]).cpu()
+    return torch.stack([nll, floor, entropy, p.amax(1).sum()])

@@ -13,11 +13,13 @@ def _log_probabilities(logits: torch.Tensor) -> torch.Tensor:
             f"logits: expected floats of shape (B, K) with B >= 1, "
             f"but got {logits.dtype} of shape {tuple(logits.shape)}"
         )
-    return torch.log_softmax(logits.double(), dim=1)
+    # On the CPU, because some accelerators have no float64.
+    return torch.log_softmax(logits.detach().cpu().double(), dim=1)
 
 
 def _as_probabilities(targets: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Return targets ``(B, K)`` in float64 from class indices ``(B,)`` or from soft targets."""
+    targets = targets.detach().cpu()
     if targets.ndim == 1 and not targets.is_floating_point() and len(targets) == len(like):
         return torch.nn.functional.one_hot(targets.long(), like.shape[1]).double()
     if targets.shape == like.shape and targets.is_floating_point():
@@ -34,7 +36,7 @@ def _indices(targets: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
             f"targets: expected class indices of shape ({len(like)},), "
             f"but got {targets.dtype} of shape {tuple(targets.shape)}"
         )
-    return targets
+    return targets.cpu()
 
 
 def accuracy(logits: torch.Tensor, targets: torch.Tensor) -> float:
@@ -148,6 +150,6 @@ def expected_calibration_error(
     hit = (top.indices == _indices(targets, log_p)).double()
     # A float32 logit makes 0.2 a little more than 0.2: edges give way by less than that.
     interval = (confidence * bins - 1e-9).ceil().clamp(1, bins).long() - 1
-    gaps = torch.zeros(bins, dtype=torch.float64, device=logits.device)
+    gaps = torch.zeros(bins, dtype=torch.float64)
     gaps.index_add_(0, interval, hit - confidence)
     return float(gaps.abs().sum() / len(hit))

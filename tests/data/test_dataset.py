@@ -49,6 +49,9 @@ def test_inputs_equal_the_formula_and_refuse_floats():
     assert toy.inputs(x).dtype == torch.float32
     with pytest.raises(TypeError, match="uint8 images.*float32"):
         toy.inputs(toy.inputs(x))
+    for wrong in (x[:, :1], x[0]):
+        with pytest.raises(ValueError, match=r"shape \(B, 2, H, W\)"):
+            toy.inputs(wrong)
 
 
 @settings(max_examples=50, deadline=None)

@@ -35,6 +35,11 @@ def test_by_hand():
     assert entropy(P) == pytest.approx((expected + 0.25 * math.log(8)) / 3)
 
 
+def test_logits_that_need_a_gradient():
+    assert nll(P.clone().requires_grad_(), Y) == nll(P, Y)
+    assert entropy(P.clone().requires_grad_()) == entropy(P)
+
+
 def test_soft_targets():
     t = torch.tensor([[0.3, 0.7, 0.0]] * 3)
     by_class = [nll(P, torch.full((3,), k)) for k in range(3)]
