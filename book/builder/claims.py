@@ -6,6 +6,7 @@ that ``--help`` or a second build at once should not cost.
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,22 @@ def module_closure(source: Path) -> set[Path]:
     from mmlib.evidence import module_files
 
     return {Path(path) for path in module_files(source)}
+
+
+def study_names(modules: set[Path]) -> list[str]:
+    """Names of the studies that these files of `mmlib` define or import: what they may load."""
+    import mmlib
+    from mmlib.evidence import Study
+
+    package = Path(mmlib.__file__).parent
+    names = set()
+    for path in modules:
+        parts = path.relative_to(package).with_suffix("").parts
+        if parts[0] == "studies":
+            name = ".".join(["mmlib", *(part for part in parts if part != "__init__")])
+            held = vars(importlib.import_module(name)).values()
+            names |= {value.name for value in held if isinstance(value, Study)}
+    return sorted(names)
 
 
 def results_root() -> Path:

@@ -36,7 +36,7 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
             root=layout.root,
             profile=profile,
             modules=modules,
-            records=state.record_files(claims.results_root(), profile, state.study_names(modules)),
+            records=state.record_files(claims.results_root(), profile, claims.study_names(modules)),
             data=data,
             environment=layout.root / "requirements.lock",
         )

@@ -37,7 +37,7 @@ def fingerprint(layout: Layout, profile: str, failures: list[str]) -> str:
     files = [root / name for name in ("_config.yml", "_toc.yml", "requirements.lock")]
     for folder, pattern in (("book", "**/*"), ("mmlib", "**/*.py"), ("mmlib", "**/*.csv")):
         files += [path for path in (root / folder).glob(pattern) if path.is_file()]
-    files += claims.results_root().glob("**/*.jsonl")
+    files += [path for path in claims.results_root().glob("**/*.*") if path.is_file()]
     files += layout.executed(profile).glob("*.ipynb")
     files = [path for path in files if "__pycache__" not in path.parts]
     return state.digest(
@@ -163,7 +163,7 @@ def _sphinx(layout: Layout, scratch: Path) -> list[str]:
 
 def _explained(warning: str) -> str:
     """Say what to do about the one warning that does not say it."""
-    if re.search(r"py:class reference target not found: [^.]*( |^\w+$)", warning):
+    if re.search(r"py:class reference target not found: [^.]+$", warning):
         return (
             f"{warning} (docstring: the words before a colon are read as a type; reword the line)"
         )

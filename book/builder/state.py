@@ -5,7 +5,6 @@ jupyter-cache keys on the cells alone and misses an edit of the library; dates m
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,20 +27,6 @@ def files_digest(paths: Iterable[Path], root: Path) -> str:
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
         parts.append((name, path.read_bytes() if path.is_file() else b"\0missing"))
     return digest(parts)
-
-
-def study_names(modules: Iterable[Path]) -> list[str]:
-    """Names of the studies defined in these files: the first argument of each ``Study("...")``."""
-    names = set()
-    for path in modules:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                callee = node.func
-                called = callee.attr if isinstance(callee, ast.Attribute) else callee
-                called = called.id if isinstance(called, ast.Name) else called
-                if called == "Study" and isinstance(node.args[0].value, str):
-                    names.add(node.args[0].value)
-    return sorted(names)
 
 
 def record_files(results: Path, profile: str, studies: Iterable[str]) -> list[Path]:

@@ -127,3 +127,14 @@ def test_reference_lists_public_names_first_ones_first():
     assert names[0] == "Mixup" and len(names) == len(set(names)) > 5
     with pytest.raises(BuildError, match="__all__"):
         pages.api("json.tool")
+
+
+def test_a_chapter_may_load_the_studies_that_its_modules_hold():
+    from mmlib.evidence import module_files
+
+    modules = {
+        Path(path) for path in module_files(ROOT / "mmlib" / "studies" / "ch01" / "__init__.py")
+    }
+    names = claims.study_names(modules)
+    assert names and all(name.startswith("ch01-") for name in names)
+    assert claims.study_names({ROOT / "mmlib" / "checks.py"}) == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import nbformat
+import nbstripout
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -28,6 +30,11 @@ def faults(notebook) -> list[str]:
     ids = [cell.get("id") for cell in cells]
     if None in ids or len(set(ids)) != len(ids):
         found.append("cell ids missing or repeated")
+    bare = nbstripout.strip_output(
+        copy.deepcopy(notebook), keep_output=False, keep_count=False, keep_id=True
+    )
+    if bare != notebook:
+        found.append("nbstripout --keep-id would change it")
     previous = None
     for number, cell in enumerate(cells, start=1):
         if cell.cell_type == "code":
