@@ -1,9 +1,10 @@
 """The method: how much to mix, with whom, where, and which targets and losses go with it."""
 
+from mmlib.mixing.draw import Draw, Mixed, mixed_accuracy
 from mmlib.mixing.forward import capture, eligible_sites, mix_at, resume
 from mmlib.mixing.law import Law
 from mmlib.mixing.losses import bce_on_softmax, mse, soft_cross_entropy, soft_targets
-from mmlib.mixing.mixup import Draw, Mixed, Mixup, mixed_accuracy
+from mmlib.mixing.mixup import Mixup
 from mmlib.mixing.pairing import (
     AcrossHalves,
     OptimalPairing,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,16 +14,16 @@ from torch import Tensor, nn
 
 from mmlib import checks
 from mmlib.mixing import residual, sites
-from mmlib.mixing.sites import INPUT, Job
+from mmlib.mixing.job import Job
+from mmlib.mixing.sites import INPUT
 
 
 class _Stop(BaseException):
     """Ends a forward pass once the hidden state is there; not an error, so not an Exception."""
 
 
-def capture(
-    model: nn.Module, x: Any, layer: str, *, select: Any = (), batch_dim: int | None = None
-) -> Tensor:
+@sites.untraced
+def capture(model: nn.Module, x: Any, layer: str, *, select: Any = ()) -> Tensor:
     """Return the hidden state h_k(x), the output of `layer`; the forward pass stops there.
 
     Manifold Mixup v1, section 2: f(x) = g_k(h_k(x)), see `resume`. Runs in whatever mode the model
@@ -32,7 +34,6 @@ def capture(
         x: its input.
         layer: "input", a submodule's dotted name, or "name@n" for its n-th call.
         select: where in the output the tensor is, for a module that returns a tuple or a dict.
-        batch_dim: accepted for symmetry with `mix_at`; nothing depends on it.
 
     Raises:
         ValueError: unknown layer (the error lists the nearest names).
@@ -95,6 +96,7 @@ def capture_all(model: nn.Module, x: Any, paths: dict[str, tuple]) -> dict[str, 
     return found
 
 
+@sites.untraced
 def resume(model: nn.Module, x: Any, layer: str, h: Tensor, *, select: Any = ()) -> Any:
     """Return g_k(h), the output of the model when `layer` puts out `h`.
 
@@ -146,6 +148,7 @@ def resume(model: nn.Module, x: Any, layer: str, h: Tensor, *, select: Any = ())
     return output
 
 
+@sites.untraced
 def mix_at(
     model: nn.Module,
     x: Any,
@@ -220,15 +223,47 @@ def run(model: nn.Module, x: Any, jobs: Sequence[Job]) -> Any:
     for _, job in hooked:
         if job.calls <= (job.call or 0):
             raise _not_reached(job.name)
-        if job.trace and residual.bypassed(output, *job.nodes):
+        if job.trace and _bypassed(model, x, job, output):
             warnings.warn(
                 f"layer {job.name!r} lies inside a residual branch: part of the state flows around "
                 f"it and is not mixed. Name the whole block instead (see eligible_sites).",
                 residual.ResidualBranchWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
-        job.nodes = (None, None)
+        job.nodes = None
     return output
+
+
+def _bypassed(model: nn.Module, x: Any, job: Job, output: Any) -> bool:
+    """Return whether something flows around the mix, from the graph of this forward pass.
+
+    Compiled code hides its graph: then one more forward pass, uncompiled and in eval mode so that
+    it leaves no trace in batch-norm statistics or random generators, shows it.
+    """
+    if job.nodes is not None:
+        return residual.bypassed(output, *job.nodes)
+    module, call = sites.resolve(model, job.name)
+    probe = dataclasses.replace(job, trace=True, probe=None, call=call, calls=0)
+    probe.second = None
+    inner = sites.unwrap(model)
+    try:
+        with sites.eagerly(), eval_mode(inner), sites.attached([(module, probe)]):
+            output = inner(x)
+    except Exception:  # a model that cannot run in eval mode gets no warning
+        return False
+    return probe.nodes is not None and residual.bypassed(output, *probe.nodes)
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put the model into eval mode; give every submodule its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _not_reached(name: str) -> RuntimeError:
@@ -255,6 +290,7 @@ def path_of(select: Any) -> tuple:
     return path
 
 
+@sites.untraced
 def eligible_sites(model: nn.Module, x: Any = None, *, tolerance: float = 1e-5) -> tuple[str, ...]:
     """Return the names at which the model can be mixed.
 
@@ -284,17 +320,11 @@ def eligible_sites(model: nn.Module, x: Any = None, *, tolerance: float = 1e-5) 
         return (INPUT, *names)
     if not isinstance(x, Tensor) or len(x) < 2:
         raise ValueError(f"x: expected a batch of two or more examples, got {sites.shape_of(x)}")
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with torch.no_grad(), sites.eagerly():
-            expected, rolled = ([*residual.tensors(model(v))] for v in (x, x.roll(1, 0)))
-            if _close(expected, rolled, tolerance):
-                raise ValueError("x: the model's output does not depend on which example comes in")
-            keep = [name for name in names if _factors(model, x, name, expected, tolerance)]
-    finally:
-        for module, training in modes:
-            module.training = training
+    with torch.no_grad(), sites.eagerly(), eval_mode(model):
+        expected, rolled = ([*residual.tensors(model(v))] for v in (x, x.roll(1, 0)))
+        if _close(expected, rolled, tolerance):
+            raise ValueError("x: the model's output does not depend on which example comes in")
+        keep = [name for name in names if _factors(model, x, name, expected, tolerance)]
     return ((INPUT,) if x.is_floating_point() else ()) + tuple(keep)
 
 

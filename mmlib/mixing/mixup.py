@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,73 +12,14 @@ from torch import Tensor, nn
 
 from mmlib import checks
 from mmlib.mixing import forward, residual, sites
+from mmlib.mixing.draw import Draw, Mixed, batch_size, first_mixed, fits, restrict
+from mmlib.mixing.job import Job, mix, moved
 from mmlib.mixing.law import Law, uniforms
 from mmlib.mixing.losses import soft_targets
 from mmlib.mixing.pairing import Permutation
-from mmlib.mixing.sites import INPUT, Job
+from mmlib.mixing.sites import INPUT
 
-_TINY = 2.0**-7  # a mix with less weight may vanish in the rounding of bfloat16
 _LOOK_EVERY = 100  # steps between checks that need the value of a tensor on an accelerator
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The random part of one mixing step, made before the forward pass.
-
-    Attributes:
-        size: B, the number of examples.
-        layer: where; one name, or a name per example.
-        lam: () or (B,) float64 on the CPU, the weight of the example itself.
-        partner: (B,) int64, with whom; None until `OptimalPairing` has seen the features.
-        orders: for `OptimalPairing`, rows and columns (2, m) of each layer.
-        k: the k used by `OptimalPairing` (the smallest over layers), else None.
-        other: whether `partner` points into a second batch.
-    """
-
-    size: int
-    layer: str | tuple[str, ...]
-    lam: Tensor
-    partner: Tensor | None
-    orders: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
-    k: int | None = None
-    other: bool = False
-
-    def layers(self) -> tuple[str, ...]:
-        """Return the names of the layers that are mixed, each once."""
-        return (self.layer,) if isinstance(self.layer, str) else tuple(dict.fromkeys(self.layer))
-
-    def weight(self, layer: str) -> Tensor:
-        """Return the weight of the partner at `layer`, 1 - lambda, or 0 where another one mixes."""
-        if isinstance(self.layer, str):
-            return 1 - self.lam
-        here = torch.tensor([name == layer for name in self.layer])
-        return torch.where(here, 1 - self.lam, 0.0)
-
-
-@dataclass
-class Mixed:
-    """What one mixing step returns.
-
-    Attributes:
-        logits: what the model returned.
-        targets: (B, K) mixed targets, lam * t + (1 - lam) * t[partner].
-        lam: () or (B,), the weight of the example itself.
-        partner: (B,) index of each example's partner.
-        layer: where it was mixed; one name, or a name per example.
-        draw: the completed draw; ``mixup.apply(model, x, y, mixed.draw)`` repeats the step.
-    """
-
-    logits: Any
-    targets: Tensor
-    lam: Tensor
-    partner: Tensor
-    layer: str | tuple[str, ...]
-    draw: Draw
-
-    @property
-    def k(self) -> int | None:
-        """The k that `OptimalPairing` used, else None."""
-        return self.draw.k
 
 
 class Mixup:
@@ -92,6 +32,8 @@ class Mixup:
     Manifold Mixup v1, section 2: draw a layer k of the eligible ones, lambda ~ Beta(alpha, alpha)
     and partners p, run the network on the mixed state. ``layers=("input",)`` is input mixup,
     ``pairing=OptimalPairing(k)`` k-mixup, ``detach=True`` blocks the gradient at the mix.
+
+    Under torch.compile compile the model, not the step that mixes: this call is never traced.
 
     Equal generators give equal lambdas and partners for any alpha and layer set, so that runs that
     differ only in those are paired. Draws are made on the CPU and agree on every device.
@@ -169,6 +111,7 @@ class Mixup:
             raise ValueError(f"pairing: {self.pairing!r} needs one layer for the whole batch")
         self._seen: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
+    @sites.untraced
     def __call__(
         self, model: nn.Module, x: Any, y: Tensor, *, other: tuple[Any, Tensor] | None = None
     ) -> Mixed:
@@ -197,10 +140,11 @@ class Mixup:
         Warns:
             ResidualBranchWarning: at the first mix at a layer that something flows around.
         """
-        self._check(model)
-        size = _batch_size(y, "y")
+        self._check(model, self.layers)
+        size = batch_size(y, "y")
         return self.apply(model, x, y, self.draw(size, other=other is not None), other=other)
 
+    @sites.untraced
     def draw(self, size: int, *, other: bool = False) -> Draw:
         """Draw layer, lambda and partners for `size` examples, in this order.
 
@@ -218,7 +162,7 @@ class Mixup:
         order = self.pairing.draw(size, self.generator, other=other)
         orders = {names[0]: order}
         if many_layers:
-            orders = {name: _restrict(order, names, name, other) for name in dict.fromkeys(names)}
+            orders = {name: restrict(order, names, name, other) for name in dict.fromkeys(names)}
         layer = tuple(names) if many_layers else names[0]
         if self.pairing.needs_features:
             k = min(self.pairing.effective_k(o.shape[1], other=other) for o in orders.values())
@@ -228,6 +172,7 @@ class Mixup:
             partner[part[0]] = self.pairing.match(part)
         return Draw(size, layer, lam, partner, other=other)
 
+    @sites.untraced
     def apply(
         self,
         model: nn.Module,
@@ -242,9 +187,9 @@ class Mixup:
         Raises:
             ValueError: the draw is for another batch size, or for a second batch that is not there.
         """
-        self._check(model)
-        x2, y2 = (None, None) if other is None else other
-        _fits(draw, y, y2)
+        self._check(model, draw.layers())
+        x2, y2 = _pair(other)
+        fits(draw, y, y2)
         jobs = self._jobs(model, x, x2, draw)
         logits = forward.run(model, x, jobs)
         self._verify(jobs, x, x2)
@@ -252,18 +197,21 @@ class Mixup:
             draw = dataclasses.replace(draw, partner=_assembled(jobs))
         return self._mixed(logits, y, y2, draw)
 
-    def _check(self, model: nn.Module) -> None:
+    def _check(self, model: nn.Module, layers: Sequence[str]) -> None:
         """Refuse a model in eval mode; look up each layer once per model."""
-        if isinstance(model, nn.Module) and not sites.unwrap(model).training:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model: expected a torch.nn.Module, but got {type(model).__name__}")
+        if not sites.unwrap(model).training:
             raise RuntimeError(
                 "model: expected training mode, but it is in eval mode, where Mixup never mixes; "
                 "call model.train(), or mix_at(model, x, layer, lam, partner) to measure"
             )
-        if not isinstance(model, nn.Module) or model not in self._seen:
-            for layer in self.layers:
+        known = self._seen.setdefault(model, {})
+        for layer in layers:
+            if layer not in known:
                 module = None if layer == INPUT else sites.resolve(model, layer)[0]
                 sites.batch_dim_of(module, layer, self.batch_dim.get(layer))
-            self._seen[model] = {}
+                known[layer] = 0
 
     def _jobs(self, model: nn.Module, x: Any, x2: Any, draw: Draw) -> list[Job]:
         device = next((t.device for t in residual.tensors(x)), torch.device("cpu"))
@@ -273,14 +221,14 @@ class Mixup:
             second = forward.capture_all(model, x2, {n: self.select.get(n, ()) for n in layers})
         jobs = []
         for layer in layers:
-            steps = self._seen[model].get(layer, 0)
+            steps = self._seen[model][layer]
             self._seen[model][layer] = steps + 1
             weight = draw.weight(layer)
             job = Job(
                 layer,
                 draw.size,
-                _moved(weight, device),
-                None if draw.partner is None else _moved(draw.partner, device),
+                moved(weight, device),
+                None if draw.partner is None else moved(draw.partner, device),
                 pairing=self.pairing,
                 second=second.get(layer),
                 path=self.select.get(layer, ()),
@@ -290,9 +238,9 @@ class Mixup:
                 look=steps % _LOOK_EVERY == 0,
             )
             if draw.partner is None:
-                job.order = _moved(draw.orders[layer], device)
+                job.order = moved(draw.orders[layer], device)
             elif layer != INPUT:
-                job.probe = _first_mixed(draw.partner, weight, draw.other)
+                job.probe = first_mixed(draw.partner, weight, draw.other)
             jobs.append(job)
         return jobs
 
@@ -303,7 +251,7 @@ class Mixup:
             if job.name == INPUT or not looked or not bool(job.unchanged):
                 continue
             partner, weight = job.partner.cpu(), job.weight.cpu()
-            i = _first_mixed(partner, weight, job.second is not None)
+            i = first_mixed(partner, weight, job.second is not None)
             if i is None or _same_inputs(x, x if x2 is None else x2, partner, self.batch_dim):
                 continue
             raise RuntimeError(
@@ -330,10 +278,10 @@ class Mixup:
                 f"{tuple(logits.shape)}"
             )
         source = soft if y2 is None else soft_targets(y2, k)
-        partner = _moved(draw.partner, soft.device)
-        lam = _moved(draw.lam, soft.device).to(soft.dtype)
-        weight = _moved(1 - draw.lam, soft.device)
-        targets = sites.mix(soft, source.index_select(0, partner), weight)
+        partner = moved(draw.partner, soft.device)
+        lam = moved(draw.lam, soft.device).to(soft.dtype)
+        weight = moved(1 - draw.lam, soft.device)
+        targets = mix(soft, source.index_select(0, partner), weight)
         return Mixed(logits, targets, lam, partner, draw.layer, draw)
 
     def __getstate__(self) -> dict:
@@ -352,39 +300,6 @@ class Mixup:
         }
         shown = "".join(f", {k}={v!r}" for k, v in extra.items() if v is not None)
         return f"Mixup(lam ~ {self.law}, layers={self.layers}, pairing={self.pairing!r}{shown})"
-
-
-def mixed_accuracy(mixed: Mixed, y: Tensor, other: Tensor | None = None) -> Tensor:
-    r"""Return the accuracy under mixing, a 0-d tensor.
-
-    .. math:: \tfrac1B \sum_i \lambda_i [\hat y_i = y_i] + (1 - \lambda_i) [\hat y_i = y_{p(i)}]
-
-    The arg max of the mixed logits counts as right by the share of the class it names. It is 1 only
-    if lambda is 0 or 1 or partners share their class; the largest value is the mean of
-    max(lambda, 1 - lambda), 0.75 for uniform lambda. The accuracy on unmixed data needs its own
-    forward pass.
-
-    Args:
-        mixed: the result of a mixing step whose logits are (B, K).
-        y: (B,) classes or (B, K) soft targets, whose class is the arg max.
-        other: the targets of the second batch, if there was one.
-
-    Raises:
-        ValueError: `other` is missing or superfluous, shapes do not match.
-
-    Example:
-        >>> net = nn.Sequential(nn.Identity())
-        >>> x, y = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
-        >>> draw = Draw(2, "input", torch.tensor(0.75).double(), torch.tensor([1, 0]))
-        >>> mixed_accuracy(Mixup().apply(net, x, y, draw), y)
-        tensor(0.7500)
-    """
-    _fits(mixed.draw, y, other)
-    mine = y.argmax(-1) if y.is_floating_point() else y
-    source = y if other is None else other
-    theirs = (source.argmax(-1) if source.is_floating_point() else source)[mixed.partner]
-    guess, lam = mixed.logits.argmax(-1), mixed.lam
-    return (lam * (guess == mine) + (1 - lam) * (guess == theirs)).mean()
 
 
 def _layers(layers: Sequence[str]) -> tuple[str, ...]:
@@ -415,51 +330,18 @@ def _per_layer(
     return dict(value)
 
 
+def _pair(other: Any) -> tuple[Any, Tensor | None]:
+    if other is None:
+        return None, None
+    if not isinstance(other, (tuple, list)) or len(other) != 2 or other[1] is None:
+        raise TypeError(f"other: expected a second batch (x2, y2), but got {type(other).__name__}")
+    return other[0], other[1]
+
+
 def _instance(name: str, value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{name}: expected a {kind.__name__}, but got {value!r}")
     return value
-
-
-def _batch_size(y: Any, name: str) -> int:
-    if not isinstance(y, Tensor):
-        raise TypeError(f"{name}: expected a tensor of targets, but got {type(y).__name__}")
-    if not y.ndim or not len(y):
-        raise ValueError(f"{name}: expected at least one example, but got shape {tuple(y.shape)}")
-    return len(y)
-
-
-def _fits(draw: Draw, y: Tensor, y2: Tensor | None) -> None:
-    for name, targets in (("y", y), ("other", y2)):
-        if targets is not None and _batch_size(targets, name) != draw.size:
-            raise ValueError(f"{name}: expected {draw.size} examples, but got {len(targets)}")
-    if draw.other != (y2 is not None):
-        got = "none" if y2 is None else "one"
-        raise ValueError(f"other: the draw has other={draw.other}, but got {got} second batch")
-
-
-def _restrict(order: Tensor, names: list[str], name: str, other: bool) -> Tensor:
-    """Return the part of an order that concerns the examples whose layer is `name`."""
-    member = torch.tensor([n == name for n in names])
-    rows, columns = order
-    keep = member[rows]
-    return torch.stack([rows[keep], columns[keep if other else member[columns]]])
-
-
-def _moved(t: Tensor, device: torch.device) -> Tensor:
-    """Copy to the device without waiting for it; MPS has no float64."""
-    if device.type == "mps" and t.dtype == torch.float64:
-        t = t.float()
-    return t.to(device, non_blocking=True)
-
-
-def _first_mixed(partner: Tensor, weight: Tensor, other: bool) -> int | None:
-    """Return the index of an example that is really mixed, None if there is none."""
-    mixed = (weight > _TINY).expand(partner.shape)
-    if not other:
-        mixed = mixed & (partner != torch.arange(len(partner)))
-    found = int(mixed.int().argmax())
-    return found if bool(mixed[found]) else None
 
 
 def _same_inputs(x: Any, source: Any, partner: Tensor, dims: dict[str, int]) -> bool:

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from mmlib.mixing import (
     Mixup,
     OptimalPairing,
+    ResidualBranchWarning,
     capture,
     eligible_sites,
     mix_at,
@@ -23,7 +24,10 @@ from mmlib.mixing import (
 )
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*CUDA.*:UserWarning", "ignore:The .grad attribute:UserWarning"
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore:.*CUDA.*:UserWarning",
+    "ignore:The .grad attribute:UserWarning",
 )
 
 
@@ -71,8 +75,10 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("before", ["nothing", "plain", "eval"])
+@pytest.mark.parametrize(
+    ("setting", "before"),
+    [("batch", "nothing"), ("batch", "eval"), *((setting, "plain") for setting in SETTINGS)],
+)
 def test_equals_eager(setting, before):
     model = net()
     eager = copy.deepcopy(model)
@@ -300,3 +306,29 @@ def test_distributed_data_parallel(process_group, compile_it):
                 soft_cross_entropy(result.logits, result.targets).backward()
                 grads.append([p.grad for p in m.parameters()])
             torch.testing.assert_close(*grads)
+
+
+def test_residual_warning_of_a_compiled_model():
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.norm = nn.Linear(3, 3), nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            return x + self.norm(self.inner(x))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3), Block(), nn.Dropout(0.5), nn.Linear(3, 3))
+    eager, compiled = copy.deepcopy(model), torch.compile(model, backend="eager")
+    x, y = batch()
+    results = []
+    for net_ in (eager, compiled):
+        torch.manual_seed(1)
+        with pytest.warns(ResidualBranchWarning):
+            results.append(Mixup(lam=0.5, layers=("1.inner",), generator=gen())(net_, x, y))
+        results.append(Mixup(lam=0.5, layers=("1",), generator=gen())(net_, x, y))
+    for a, b in zip(results[:2], results[2:], strict=True):
+        torch.testing.assert_close(a.logits, b.logits)
+    for a, b in zip(model.buffers(), eager.buffers(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert all(m.training for m in model.modules())

@@ -190,7 +190,9 @@ def test_autocast_and_low_precision(kind):
         sum(losses).backward()
     whole = copy.deepcopy(model).to(kind)
     pairing = OptimalPairing(3)
-    Mixup(layers=("0",), pairing=pairing, generator=gen())(whole, x.to(kind), y).logits.sum().backward()
+    Mixup(layers=("0",), pairing=pairing, generator=gen())(
+        whole, x.to(kind), y
+    ).logits.sum().backward()
 
 
 def test_channels_last_is_kept():
