@@ -138,13 +138,14 @@ def render(source: str, context: dict[str, Any], name: str) -> str:
 def api(module_name: str, *first: str) -> str:
     """The reference of one room: its docstring, the names in `first`, the rest by module.
 
-    Raises:
-        BuildError: the room has no ``__all__``.
+    Public is what ``__all__`` names; a room without it shows what it defines itself.
     """
     module = importlib.import_module(module_name)
-    public = getattr(module, "__all__", None)
-    if public is None:
-        raise BuildError(f"{module_name} has no __all__: the reference cannot tell what is public")
+    public = getattr(module, "__all__", None) or [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module_name
+    ]
     blocks = [f".. automodule:: {module_name}\n   :no-members:\n   :no-index:"]
     for name in first:
         blocks.append(_directive(module_name, name, getattr(module, name)))
