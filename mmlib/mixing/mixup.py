@@ -278,6 +278,8 @@ class Mixup:
                 f"{tuple(logits.shape)}"
             )
         source = soft if y2 is None else soft_targets(y2, k)
+        if tensor and logits.dtype == torch.float64:  # a float64 model keeps its precision
+            soft, source = soft.double(), source.double()
         partner = moved(draw.partner, soft.device)
         lam = moved(draw.lam, soft.device).to(soft.dtype)
         weight = moved(1 - draw.lam, soft.device)

@@ -189,8 +189,7 @@ class OptimalPairing(Permutation):
             columns = columns.roll(-k)
         if k == 1:
             return columns
-        x = x.detach().flatten(1)
-        y = x if y is None else y.detach().flatten(1)
+        x, y = x.detach().flatten(1), None if y is None else y.detach().flatten(1)
         return torch.ops.mmlib.optimal_pairs(x, y, rows, columns, k, self.cost == "euclidean")
 
     def __repr__(self) -> str:
@@ -201,14 +200,14 @@ class OptimalPairing(Permutation):
 @torch.library.custom_op(
     "mmlib::optimal_pairs",
     mutates_args=(),
-    schema="(Tensor x, Tensor y, Tensor rows, Tensor columns, int k, bool root) -> Tensor",
+    schema="(Tensor x, Tensor? y, Tensor rows, Tensor columns, int k, bool root) -> Tensor",
 )
 def _optimal_pairs(x, y, rows, columns, k, root):  # noqa: ANN001, ANN202
     whole = rows.numel() // k * k
     parts = [(rows[:whole].view(-1, k), columns[:whole].view(-1, k))]
     if whole < rows.numel():
         parts.append((rows[None, whole:], columns[None, whole:]))
-    return torch.cat([_match_blocks(x, y, i, j, root).flatten() for i, j in parts])
+    return torch.cat([j.gather(1, _assign(_cost(x, y, i, j, root))).flatten() for i, j in parts])
 
 
 @_optimal_pairs.register_fake
@@ -216,17 +215,28 @@ def _(x, y, rows, columns, k, root):  # noqa: ANN001, ANN202
     return torch.empty_like(columns)
 
 
-def _match_blocks(x: Tensor, y: Tensor, rows: Tensor, columns: Tensor, root: bool) -> Tensor:
-    """Match each row of blocks: (B, D), (B, D), (N, k), (N, k) -> partners (N, k)."""
-    # float64, because sums over D features of close costs decide, and float16 would overflow
-    a, b = x[rows].double(), y[columns].double()  # (N, k, D)
-    inner = torch.bmm(a, b.mT)
-    if root:
-        squares = a.square().sum(-1).unsqueeze(2) + b.square().sum(-1).unsqueeze(1)
-        cost = (squares - 2 * inner).clamp_(min=0).sqrt_()
-    else:
-        cost = -inner  # the norms are the same for every assignment
-    return columns.gather(1, _assign(cost))
+def _cost(x: Tensor, y: Tensor | None, rows: Tensor, columns: Tensor, root: bool) -> Tensor:
+    """Return the cost of each pair in each block: (B, D), (B, D), 2 x (N, k) -> (N, k, k)."""
+    on_cpu = x.device.type == "cpu"
+    # float32 suffices because blocks are centred; on an accelerator it could mean TF32
+    precise = torch.float32 if on_cpu and x.dtype != torch.float64 else torch.float64
+    step = max(1, (64 if on_cpu else 4096) // rows.shape[1])  # blocks at a time: they fit the cache
+    source, cost = x if y is None else y, []
+    for i, j in zip(rows.split(step), columns.split(step), strict=True):
+        a, b = (t.index_select(0, at.flatten()).to(precise) for t, at in ((x, i), (source, j)))
+        a, b = a.view(*i.shape, -1), b.view(*j.shape, -1)  # (n, k, D)
+        centre = a.mean(1, keepdim=True)  # a shift changes no distance, only the rounding
+        a, b = a - centre, b - centre
+        if root:
+            squares = [torch.linalg.vecdot(t, t) for t in (a, b)]
+            norms = squares[0].unsqueeze(2) + squares[1].unsqueeze(1)
+            distance = torch.baddbmm(norms, a, b.mT, alpha=-2).clamp_(min=0).sqrt_()
+            if y is None:  # rounding must not keep an example away from itself
+                distance.masked_fill_(i.unsqueeze(2) == j.unsqueeze(1), 0.0)
+            cost.append(distance)
+        else:
+            cost.append(-torch.bmm(a, b.mT))  # the norms are the same for every assignment
+    return torch.cat(cost)
 
 
 def _assign(cost: Tensor) -> Tensor:

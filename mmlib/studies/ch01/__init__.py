@@ -49,14 +49,8 @@ DIGITS = {
     "weight_decay": 1e-4,
     "batch": 100,
 }
-PHOTOS = {
-    "data": "cifar10",
-    "model": "preactresnet18",
-    "layers": ["input", "layer1", "layer2"],
-    "lr": 0.05,
-    "weight_decay": 1e-4,
-    "batch": 100,
-}
+PHOTOS = DIGITS | {"data": "cifar10"}
+RESNET = {"model": "preactresnet18", "layers": ["input", "layer1", "layer2"], "lr": 0.1}
 TINY = {"width": 8, "n_train": 100, "n_test": 60, "epochs": 1}
 
 VARIANCE = Study(
@@ -66,7 +60,7 @@ VARIANCE = Study(
         "smoke": [DIGITS | TINY | {"alpha": 2.0, "draws": 4}],
         "quick": [
             DIGITS
-            | {"width": 8, "n_train": 2000, "n_test": 100, "alpha": 2.0, "draws": 200, "epochs": e}
+            | {"width": 8, "n_train": 2000, "n_test": 100, "alpha": 2.0, "draws": 100, "epochs": e}
             for e in (0, 1, 20)
         ],
         "paper": [
@@ -116,11 +110,11 @@ INTERPOLATION = Study(
         "smoke": _interpolation_cells(TINY | {"n_pairs": 30}, TINY | {"n_pairs": 30}),
         "quick": _interpolation_cells(
             {"width": 16, "n_train": 10_000, "n_test": None, "n_pairs": 1000, "epochs": 10},
-            {"width": 8, "n_train": 5000, "n_test": None, "n_pairs": 500, "epochs": 20},
+            {"width": 16, "n_train": 5000, "n_test": None, "n_pairs": 1000, "epochs": 15},
         ),
         "paper": _interpolation_cells(
             {"width": 32, "n_train": None, "n_test": None, "n_pairs": 2000, "epochs": 50},
-            {"width": 64, "n_train": None, "n_test": None, "n_pairs": 2000, "epochs": 200},
+            RESNET | {"width": 64, "n_train": None, "n_test": None, "n_pairs": 2000, "epochs": 200},
         ),
     },
     seeds={"quick": 5, "paper": 5},

@@ -15,8 +15,8 @@ from mmlib.data.glyphs import render, rotate
 from mmlib.evidence import published
 from mmlib.measures.evaluation import evaluate
 from mmlib.measures.factor_mixing import TEST_C, TESTS, TRAIN
-from mmlib.mixing.losses import soft_cross_entropy
 from mmlib.mixing.law import Law
+from mmlib.mixing.losses import soft_cross_entropy
 from mmlib.models.factor_net import FactorNet
 
 METHODS = ("none", "input", "factor")
