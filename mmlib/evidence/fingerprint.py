@@ -14,8 +14,9 @@ uses. Files that lie beside a module and are named in the code that is used coun
 Values patched at run time, and code outside the package, are not seen; the versions of the main
 packages are in each record instead.
 
-One exception is by contract: studies and their evidence functions read runs and never make them,
-so ``Study(...)`` and ``@STUDY.evidence(...)`` do not act.
+One exception is by contract: a statement that defines a study or registers evidence for one (it
+reaches the class `Study` when it runs) does not act. Studies and evidence functions read runs and
+never make them, so another grid or another comparison discards no run.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mmlib.evidence.modules import PACKAGE, Tree, tree_beside
-from mmlib.evidence.source import Module, Statement, Target, Uses, chain_of
+from mmlib.evidence.source import Module, Statement, Target, Uses
 
 _STUDY = ("mmlib.evidence.study", "Study")
 _VERSION = "1"  # of this method; a change discards every recorded run
@@ -56,6 +57,8 @@ class Closure:
             self._add_whole(module)
             return
         texts = self.texts[key] = []
+        if key == _STUDY:
+            return  # what follows makes no run
         for statement in module.bindings[name]:
             if statement.is_import:
                 texts.extend(str(target) for target in statement.targets(name))
@@ -125,7 +128,7 @@ class Closure:
                         grown = True
 
     def _is_touched(self, module: Module, statement: Statement) -> bool:
-        parts = [part for part in statement.acting if not self._is_study(module, part)]
+        parts = statement.acting
         if not parts:
             return False
         uses = statement.read(*parts)
@@ -133,6 +136,8 @@ class Closure:
             self.tree.reach[statement] = Closure(self.tree)
             self.tree.reach[statement].add_uses(module, uses)
         reach = self.tree.reach[statement]
+        if _STUDY in reach.texts:
+            return False
         if reach.state & self.state or ("*" in {name for _, name in reach.texts}):
             return True
         named = [hit for chain in uses.chains for hit in self.tree.resolve(module, chain)]
@@ -140,30 +145,17 @@ class Closure:
         if isinstance(statement.node, ast.Assign | ast.AnnAssign) and statement.names:
             # The value of a call: it can change a class that is handed over, a function hardly.
             return any(_binds(*hit, ast.ClassDef) for hit in shared)
-        if parts == [statement.node] and not named:
+        if parts == [statement.node] and all(_is_import(*hit) for hit in named):
             return True  # acts on something outside the project, such as a default of torch
-        return any(not _binds(*hit, ast.Import | ast.ImportFrom) for hit in shared)
-
-    def _is_study(self, module: Module, part: ast.AST) -> bool:
-        call = part.value if isinstance(part, ast.Assign | ast.AnnAssign | ast.Expr) else part
-        while isinstance(call, ast.Call) and isinstance(call.func, ast.Call):
-            call = call.func
-        chain = chain_of(call.func) if isinstance(call, ast.Call) else None
-        if not chain:
-            return False
-        found = [(inner.name, name) for inner, name in self.tree.resolve(module, chain[:1])]
-        if isinstance(part, ast.Assign | ast.AnnAssign):
-            return _STUDY in found
-        return chain[1:] == ("evidence",) and any(
-            isinstance(statement.node, ast.Assign | ast.AnnAssign)
-            and self._is_study(inner, statement.node)
-            for inner, name in self.tree.resolve(module, chain[:1])
-            for statement in inner.bindings.get(name, ())
-        )
+        return any(not _is_import(*hit) for hit in shared)
 
 
 def _binds(module: Module, name: str, kind: type) -> bool:
     return any(isinstance(statement.node, kind) for statement in module.bindings.get(name, ()))
+
+
+def _is_import(module: Module, name: str) -> bool:
+    return all(statement.is_import for statement in module.bindings.get(name, ()))
 
 
 def code_fingerprint(function: Callable) -> str:
@@ -213,7 +205,7 @@ def _place(function: Callable) -> tuple[Tree, Module, str]:
     name = getattr(function, "__qualname__", repr(function))
     module_name = getattr(function, "__module__", "")
     try:
-        path = Path(inspect.getsourcefile(function) or "").resolve()
+        path = Path(inspect.getsourcefile(inspect.unwrap(function)) or "").resolve()
     except TypeError:
         path = Path()
     if path.suffix != ".py" or "." in name:
@@ -241,14 +233,15 @@ def module_files(source: str | Path) -> set[Path]:
         >>> sorted(path.name for path in module_files("from mmlib import checks"))
         ['__init__.py', 'checks.py']
     """
-    beside = None
-    code = str(source)
+    beside, package, code = None, "", str(source)
     if isinstance(source, Path) or ("\n" not in code and code.endswith((".py", ".ipynb"))):
         path = Path(source).resolve()
         beside, code = path.parent, path.read_text(encoding="utf-8")
         if path.suffix == ".ipynb":
             code = _notebook_code(code)
-    found = Uses("")
+        while (beside / "__init__.py").exists():
+            beside, package = beside.parent, f"{beside.name}.{package}".rstrip(".")
+    found = Uses(package)
     found.visit(ast.parse(code))
     targets = {target for _, target in found.imports}
     tree = Tree(beside)

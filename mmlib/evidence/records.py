@@ -177,6 +177,8 @@ def check_writable(path: Path) -> None:
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        raise _unwritable(path, OSError(0, f"{folder} is not a folder"))
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise _unwritable(path, OSError(0, "read-only"))
 

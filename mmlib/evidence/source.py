@@ -89,9 +89,11 @@ def _scope(node: ast.AST, names: set[str], free: set[str]) -> None:
         names.add(node.name)
     elif isinstance(node, ast.MatchMapping) and node.rest:
         names.add(node.rest)
-    inner = isinstance(node, _COMPREHENSIONS)
     for child in ast.iter_child_nodes(node):
-        if not (inner and isinstance(child, ast.comprehension)):
+        if isinstance(node, _COMPREHENSIONS) and isinstance(child, ast.comprehension):
+            for part in [child.iter, *child.ifs]:  # the targets are the comprehension's own
+                _scope(part, names, free)
+        else:
             _scope(child, names, free)
 
 

@@ -226,7 +226,7 @@ def _cost(x: Tensor, y: Tensor | None, rows: Tensor, columns: Tensor, root: bool
         a, b = (t.index_select(0, at.flatten()).to(precise) for t, at in ((x, i), (source, j)))
         a, b = a.view(*i.shape, -1), b.view(*j.shape, -1)  # (n, k, D)
         centre = a.mean(1, keepdim=True)  # a shift changes no distance, only the rounding
-        a, b = a - centre, b - centre
+        a, b = a.sub_(centre), b.sub_(centre)  # copies, see index_select
         if root:
             squares = [torch.linalg.vecdot(t, t) for t in (a, b)]
             norms = squares[0].unsqueeze(2) + squares[1].unsqueeze(1)

@@ -79,18 +79,18 @@ def split(settings: dict, seed: int) -> dict:
 def reduction_to_input_mixup(settings: dict, seed: int) -> dict:
     """Loss and gradients of ``layers=("input",)`` against input mixup written out by hand.
 
-    Control: the same, with lambda given to the partner instead of the example itself.
+    Control: the same, with the targets mixed by 1 - lambda instead of lambda.
     """
-    model, x, y, _ = _tiny(seed)
+    model, x, y, _ = _tiny(seed, n=12)
     mixup = Mixup(alpha=1.0, generator=torch.Generator().manual_seed(seed))
     mixed = mixup(model, x, y)
     loss = soft_cross_entropy(mixed.logits, mixed.targets)
     ours = [loss.detach(), *_gradients(model, loss)]
 
-    def by_hand(lam: Tensor) -> list[Tensor]:
+    def by_hand(of_targets: Tensor) -> list[Tensor]:
         rows = torch.eye(3, dtype=x.dtype)[y]
-        x_mixed = lam * x + (1 - lam) * x[mixed.partner]
-        y_mixed = lam * rows + (1 - lam) * rows[mixed.partner]
+        x_mixed = mixed.lam * x + (1 - mixed.lam) * x[mixed.partner]
+        y_mixed = of_targets * rows + (1 - of_targets) * rows[mixed.partner]
         value = -(y_mixed * model(x_mixed).log_softmax(1)).sum(1).mean()
         return [value.detach(), *_gradients(model, value)]
 
@@ -141,7 +141,7 @@ def algorithm_2(settings: dict, seed: int) -> dict:
 
     Control: the targets that line 5 would return if the mixed ones were not renamed, the unmixed.
     """
-    model, x, y, layers = _tiny(seed)
+    model, x, y, layers = _tiny(seed, n=12)
     rows, gaps, controls = torch.eye(3, dtype=x.dtype)[y], [], []
     generator = torch.Generator().manual_seed(seed)
     for layer in layers:
