@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import nbformat
 from nbformat import NotebookNode
 
+ERROR = "error: "
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "image/gif")
 OUTSIDE = re.compile(
     r"""<(?:script|img|iframe|link|source|video|audio)\b[^>]*?
@@ -59,6 +60,9 @@ def problems(notebook: NotebookNode) -> list[Problem]:
             _code_problems(cell) if cell.cell_type == "code" else markdown_problems(cell.source)
         )
         found += [Problem(number, cell.get("id", "no id"), reason) for reason in reasons]
+    failed = [problem for problem in found if problem.what.startswith(ERROR)]
+    if failed:  # what follows a failed cell was not executed: one cause, one line
+        return [Problem(one.cell, one.cell_id, one.what.removeprefix(ERROR)) for one in failed]
     if not found and notebook.metadata.get("papermill", {}).get("exception"):
         found.append(Problem(0, "notebook", "papermill reports an exception"))
     return found
@@ -67,7 +71,7 @@ def problems(notebook: NotebookNode) -> list[Problem]:
 def _code_problems(cell: NotebookNode) -> list[str]:
     errors = [output for output in cell.outputs if output.output_type == "error"]
     if errors:
-        return [f"{error.ename}: {first_line(error.evalue)}" for error in errors]
+        return [f"{ERROR}{error.ename}: {first_line(error.evalue)}" for error in errors]
     if cell.metadata.get("papermill", {}).get("exception"):
         return ["papermill reports an exception here"]
     if cell.source.strip() and cell.execution_count is None:
