@@ -17,7 +17,7 @@ from mmlib.studies.ch02.tasks import DRAWINGS, Factors, draw_factors, nearest_ru
 
 def drawings(names: tuple[str, ...], angles: tuple[float, ...], *, size: int = 48) -> Figure:
     """Each drawing at a few angles, glyph zero."""
-    angle = torch.tensor(angles)
+    angle = torch.tensor(angles, dtype=torch.float32)
     still = torch.zeros(len(angle))
     factors = Factors(angle, still, still, still.long())
     images = [DRAWINGS[name].images(factors, size=size)[:, 0].numpy() for name in names]
