@@ -16,12 +16,12 @@ from mmlib.evidence.findings import (
     sample,
 )
 from mmlib.evidence.fingerprint import code_fingerprint, module_files
-from mmlib.evidence.ledger import ledger
-from mmlib.evidence.parameters import ParameterError, parameters
+from mmlib.evidence.footer import Provenance, provenance
+from mmlib.evidence.ledgers import ledger
+from mmlib.evidence.notebooks import ParameterError, parameters
 from mmlib.evidence.profiles import PROFILES, Profile
-from mmlib.evidence.provenance import Provenance, provenance
 from mmlib.evidence.records import RecordWarning, results_root
-from mmlib.evidence.rules import Rule, rules
+from mmlib.evidence.rulebook import Rule, rules
 from mmlib.evidence.runs import Runs
 from mmlib.evidence.study import Study, StudyError
 from mmlib.evidence.tables import claims, published, scalars, settings

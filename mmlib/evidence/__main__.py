@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 
 from mmlib.evidence import records
-from mmlib.evidence.ledger import ledger, studies, summary
+from mmlib.evidence.ledgers import ledger, studies, summary
 from mmlib.evidence.profiles import PROFILES
 from mmlib.evidence.study import Study, StudyError
 

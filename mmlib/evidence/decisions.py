@@ -9,7 +9,7 @@ import numpy as np
 
 from mmlib.evidence import statistics
 from mmlib.evidence.findings import Components, Errors, Exact, Finding, Paired, Sample
-from mmlib.evidence.rules import KINDS, Rule
+from mmlib.evidence.rulebook import KINDS, Rule
 from mmlib.evidence.statistics import LEVEL
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"

@@ -12,7 +12,7 @@ from mmlib import checks
 from mmlib.evidence.decisions import NOT_TESTED, Decision, decide, decide_all
 from mmlib.evidence.findings import Components
 from mmlib.evidence.profiles import PROFILES
-from mmlib.evidence.rules import Rule, rules
+from mmlib.evidence.rulebook import Rule, rules
 from mmlib.evidence.runs import Runs
 from mmlib.evidence.statistics import LEVEL
 from mmlib.evidence.tables import claims

@@ -27,8 +27,6 @@ def results(tmp_path, monkeypatch):
 def module(tmp_path, monkeypatch):
     """Write and import modules: ``module(source)`` or ``module({"a/b.py": source}, "a.b")``."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = set(sys.modules)
-
     def make(files: str | dict[str, str], name: str | None = None):
         if isinstance(files, str):
             name = name or f"toy_{next(COUNTER)}"
@@ -41,9 +39,9 @@ def module(tmp_path, monkeypatch):
         return importlib.import_module(name)
 
     yield make
-    for new in set(sys.modules) - before:
-        if not new.startswith("mmlib"):
-            del sys.modules[new]
+    for name, found in list(sys.modules.items()):
+        if str(getattr(found, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture

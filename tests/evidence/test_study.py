@@ -305,13 +305,15 @@ def test_provenance_states_everything_and_does_not_change_between_builds(data_st
 
 SLOW = '''
 import random, time
+import numpy as np
 
 def run(settings, seed):
     with open({log!r}, "a") as log:
         log.write(f"{{settings['method']}} {{seed}}\\n")
     time.sleep({seconds})
     rng = random.Random(f"{{settings['method']}} {{seed}}")
-    return {{"accuracy": rng.random(), "loss": sum(rng.gauss(0, 1) for _ in range(99))}}
+    matrix = np.random.default_rng(seed).normal(size=(300, 300))
+    return {{"accuracy": rng.random(), "loss": (matrix @ matrix @ matrix).sum()}}
 '''
 COLLECT = '''
 from mmlib.evidence import Study

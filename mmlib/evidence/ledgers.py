@@ -15,7 +15,7 @@ from typing import Any
 
 from mmlib.evidence.decisions import NOT_TESTED, WORDS
 from mmlib.evidence.profiles import PROFILES
-from mmlib.evidence.rules import Rule, rules
+from mmlib.evidence.rulebook import Rule, rules
 from mmlib.evidence.runs import Runs
 from mmlib.evidence.study import Study
 from mmlib.evidence.tables import claims

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmlib.evidence.rules import COLUMNS, KINDS, rules
+from mmlib.evidence.rulebook import COLUMNS, KINDS, rules
 
 HEADER = ",".join(COLUMNS)
 

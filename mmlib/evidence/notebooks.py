@@ -55,7 +55,7 @@ def parameters(namespace: MutableMapping[str, Any], /, **specs: allow.Spec) -> A
         Parameters(seed=3, alpha=2.0)
         >>> parameters({"seed": 1.5})
         Traceback (most recent call last):
-        mmlib.evidence.parameters.ParameterError: seed: expected an integer >= 0, but got 1.5
+        mmlib.evidence.notebooks.ParameterError: seed: expected an integer >= 0, but got 1.5
     """
     declared = {name: spec for name, spec in COMMON.items() if name in namespace} | specs
     for name in _set_names(namespace):
