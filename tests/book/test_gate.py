@@ -110,6 +110,16 @@ def test_clean_hides_machinery_and_keeps_the_rest():
     assert cleaned.cells[2] == done.cells[2]
 
 
+def test_a_stand_in_for_data_is_a_note_and_nothing_else_passes_with_it():
+    warning = "/somewhere/123.py:1: StandInWarning: using digits in place of MNIST\n  ds = load('mnist')\n"
+    done = executed(code("load()", new_output("stream", name="stderr", text=warning)))
+    assert gate.problems(done) == []
+    (output,) = gate.clean(done, new_notebook()).cells[0].outputs
+    assert (output.name, output.text) == ("stdout", "Note: using digits in place of MNIST\n")
+    done.cells[0].outputs[0].text += "x.py:1: UserWarning: something else\n"
+    assert "UserWarning" in str(gate.problems(done)[0])
+
+
 def test_the_first_card_of_a_claim_becomes_the_target_of_its_ledger_row():
     card = (
         '<div class="mm-card mm-supported" style="x"><p class="mm-facts">5 &lt; 6</p>'
