@@ -29,7 +29,7 @@ class Runs:
         data: for each data set that was asked for, the one that was used.
         computed: how many runs were computed by this call; the others were loaded.
         failed: ``(settings, seed, reason)`` of each run that failed.
-        overrides: the settings that replaced those of the grid.
+        overrides: the settings that replaced other ones of the grid.
     """
 
     study: Study

@@ -198,9 +198,8 @@ class Study:
         checks.integer("first_seed", first_seed, low=0)
         if n_seeds is not None:
             checks.integer("n_seeds", n_seeds, low=1)
-        overrides = dict(overrides or {})
-        cells = self._overridden(self.grid[profile], overrides)
-        collection = Collection(self, profile, cells, self._checked_code(), overrides)
+        cells, changed = self._overridden(self.grid[profile], dict(overrides or {}))
+        collection = Collection(self, profile, cells, self._checked_code(), changed)
         collection.plan(first_seed, n_seeds, recompute)
         if collection.missing:
             records.check_writable(self.path(profile))
@@ -219,11 +218,18 @@ class Study:
             )
         return code
 
-    def _overridden(self, cells: list[Settings], overrides: Settings) -> list[Settings]:
+    def _overridden(
+        self, cells: list[Settings], overrides: Settings
+    ) -> tuple[list[Settings], Settings]:
+        """Return the cells with the overrides, and those overrides that changed any of them."""
         known = sorted({key for cell in cells for key in cell})
-        for key in overrides:
+        changed = {}
+        for key, value in overrides.items():
             checks.choice("overrides", key, known)
-        return self._cells({k: overrides.get(k, v) for k, v in cell.items()} for cell in cells)
+            if any(key in cell and cell[key] != records.plain(key, value) for cell in cells):
+                changed[key] = value
+        new = ({k: changed.get(k, v) for k, v in cell.items()} for cell in cells)
+        return self._cells(new), changed
 
     def rerun(self, record: records.Record) -> dict[str, Any]:
         """Return the arrays of a recorded run, made again because their file is absent.

@@ -174,15 +174,25 @@ def judge(claim: str, *runs: Runs, rule: Rule | None = None) -> Verdict:
     )
 
 
-def expected_false(verdicts: Iterable[Verdict]) -> float:
+def expected_false(verdicts: Iterable[Verdict | Mapping[str, Any]]) -> float:
     """Return how many verdicts are wrong by chance at most, on average.
 
     Each statistical test that was made, decided or not, is wrong with a chance of at most 5 %;
     identities and exact numbers are not wrong by chance.
 
+    Args:
+        verdicts: verdicts, or rows of the ledger.
+
     Example:
         >>> expected_false([Verdict("MM1-F1-hidden", "supported", "", statistical=True)] * 20)
         1.0
     """
-    return LEVEL * sum(one.statistical and one.verdict != NOT_TESTED for one in verdicts)
-
+    total = 0
+    for one in verdicts:
+        if isinstance(one, Verdict):
+            word, statistical = one.verdict, one.statistical
+        else:
+            rule = rules().get(one["id"])
+            word, statistical = one["verdict"], rule is not None and rule.statistical
+        total += statistical and word != NOT_TESTED
+    return LEVEL * total

@@ -105,6 +105,7 @@ def test_overrides_replace_settings_where_they_are(study):
     study.collect("quick")
     runs = study.collect("quick", overrides={"alpha": 4})
     assert counts(runs) == (2, 2, (0, 1)) and runs.overrides == {"alpha": 4}
+    assert study.collect("quick", overrides={"alpha": 1}).overrides == {}  # as in the grid
     assert runs.table["alpha"].tolist()[0] == 4 and np.isnan(runs.table["alpha"][1])
     assert len(study.collect("quick", overrides={"method": "a"}).table) == 4
     with pytest.raises(ValueError, match="overrides: expected one of 'alpha', 'method'.*'alpa'"):

@@ -218,10 +218,13 @@ def test_the_card_lists_the_parts():
     assert found.verdict == "supported" and "<li>a&lt;b: <em>supported</em>" in found._repr_html_()
 
 
-def test_expected_false_counts_statistical_verdicts_only():
+def test_expected_false_counts_statistical_verdicts_only(monkeypatch):
     one = judge(CLAIM, runs(), rule=ORDER)
     exact_one, untested = replace(one, statistical=False), replace(one, verdict="not tested")
     assert expected_false([one] * 10 + [exact_one] * 5 + [untested] * 5) == pytest.approx(0.5)
+    monkeypatch.setattr("mmlib.evidence.verdicts.rules", lambda: {CLAIM: ORDER})
+    rows = [{"id": CLAIM, "verdict": word} for word in ("supported", "inconclusive", "not tested")]
+    assert expected_false([*rows, {"id": "MM1-F2", "verdict": "supported"}]) == pytest.approx(0.1)
 
 
 def test_profiles_say_what_they_are_for():
