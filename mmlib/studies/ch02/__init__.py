@@ -10,6 +10,7 @@ from mmlib.studies.ch02.tasks import (
     METHODS,
     compare_tables,
     mix_validity,
+    train_and_go_around,
     train_and_test,
     train_and_test_handwritten,
 )
@@ -52,7 +53,7 @@ BELOW = [
 ]
 BELOW_CHANCE = Study(
     "ch02-below-chance",
-    train_and_test,
+    train_and_go_around,
     grid={
         "smoke": _cells(*BELOW[1:4], *BELOW[-6:], size=SMOKE),
         "quick": _cells(*BELOW, size=QUICK),

@@ -183,33 +183,39 @@ def train(
     return model.eval()
 
 
-def _train_and_test(
-    settings: dict, seed: int, drawing: Drawing | Handwriting, device: str
-) -> tuple[dict, dict]:
-    model = train(settings, seed, drawing, device)
+def _test(model: FactorNet, settings: dict, drawing: Drawing | Handwriting, device: str) -> dict:
     metrics = {}
     for task in ("A", "B") if settings["task"] == "AB" else ("C",):
         factors = test_factors(task, settings["n_test"]).to(device)
         x = drawing.images(factors, size=settings["size"], split="test")
         scores = evaluate(model, x, factors.label.long())
         metrics |= {f"{task}_{name}": value for name, value in scores.items()}
+    return metrics
+
+
+def train_and_test(settings: dict, seed: int, device: str = "cpu") -> dict:
+    """Train on one task and drawing; accuracy, NLL and calibration on its tests."""
+    drawing = DRAWINGS[settings["drawing"]]
+    return _test(train(settings, seed, drawing, device), settings, drawing, device)
+
+
+def train_and_test_handwritten(settings: dict, seed: int, device: str = "cpu") -> dict:
+    """As `train_and_test`, on one real handwritten digit turned by the angle."""
+    drawing = Handwriting(settings["data"], settings["digit"])
+    return _test(train(settings, seed, drawing, device), settings, drawing, device)
+
+
+def train_and_go_around(settings: dict, seed: int, device: str = "cpu") -> tuple[dict, dict]:
+    """As `train_and_test`, and the probability of label 1 at every fifth degree of the circle."""
+    drawing = DRAWINGS[settings["drawing"]]
+    model = train(settings, seed, drawing, device)
     circle = torch.arange(-180.0, 180.0, 5.0)
     still = torch.zeros(len(circle))
     around = Factors(circle, still, still, still.long()).to(device)
     with torch.no_grad():
-        images = drawing.images(around, size=settings["size"], split="test")
-        p = model(images).softmax(1)[:, 1]
-    return metrics, {"p_around": p.cpu().numpy().astype("float16")}
-
-
-def train_and_test(settings: dict, seed: int, device: str = "cpu") -> tuple[dict, dict]:
-    """Train on one task and drawing; accuracy, NLL and calibration on its tests, and p(angle)."""
-    return _train_and_test(settings, seed, DRAWINGS[settings["drawing"]], device)
-
-
-def train_and_test_handwritten(settings: dict, seed: int, device: str = "cpu") -> tuple[dict, dict]:
-    """As `train_and_test`, on one real handwritten digit turned by the angle."""
-    return _train_and_test(settings, seed, Handwriting(settings["data"], settings["digit"]), device)
+        p = model(drawing.images(around, size=settings["size"])).softmax(1)[:, 1]
+    arrays = {"p_around": p.cpu().numpy().astype("float16")}
+    return _test(model, settings, drawing, device), arrays
 
 
 def nearest_rule(drawing: str, task: str, *, size: int = 32, ranges: str = "printed") -> float:
