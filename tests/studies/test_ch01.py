@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmlib.evidence.rulebook import rules
 
+from mmlib.evidence.rulebook import rules
 from mmlib.evidence.tables import claims
 from mmlib.mixing import Mixup
 from mmlib.studies import ch01, ch02
