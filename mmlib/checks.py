@@ -75,7 +75,9 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
         Traceback (most recent call last):
         TypeError: seed: expected an integer >= 0, but got 1.5
     """
-    bounds = ([f">= {low}"] if low is not None else []) + ([f"<= {high}"] if high is not None else [])
+    bounds = ([f">= {low}"] if low is not None else []) + (
+        [f"<= {high}"] if high is not None else []
+    )
     expected = " ".join(["an integer", " and ".join(bounds)]).strip()
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise _reject(TypeError, name, expected, value)
@@ -95,9 +97,9 @@ def choice(name: str, value: Any, allowed: Collection[Any]) -> Any:
     """Return `value` if it is one of `allowed`; otherwise name the nearest spelling.
 
     Example:
-        >>> choice("profile", "quik", ("smoke", "quick", "paper"))
+        >>> choice("size", "quik", ("smoke", "quick"))
         Traceback (most recent call last):
-        ValueError: profile: expected one of 'smoke', 'quick', 'paper', but got 'quik' (did you mean 'quick'?)
+        ValueError: size: expected one of 'smoke', 'quick', but got 'quik' (did you mean 'quick'?)
     """
     if value in allowed:
         return value
