@@ -111,7 +111,8 @@ def test_clean_hides_machinery_and_keeps_the_rest():
 
 
 def test_a_stand_in_for_data_is_a_note_and_nothing_else_passes_with_it():
-    warning = "/somewhere/123.py:1: StandInWarning: using digits in place of MNIST\n  ds = load('mnist')\n"
+    place, source = "/somewhere/123.py:1:", "  ds = load('mnist')"
+    warning = f"{place} StandInWarning: using digits in place of MNIST\n{source}\n"
     done = executed(code("load()", new_output("stream", name="stderr", text=warning)))
     assert gate.problems(done) == []
     (output,) = gate.clean(done, new_notebook()).cells[0].outputs
