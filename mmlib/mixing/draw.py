@@ -53,7 +53,8 @@ class Mixed:
 
     Attributes:
         logits: what the model returned.
-        targets: (B, K) mixed targets, lam * t + (1 - lam) * t[partner].
+        targets: (B, K) mixed targets, lam * t + (1 - lam) * t[partner], float32 or, when targets or
+            logits are float64, float64.
         lam: () or (B,), the weight of the example itself.
         partner: (B,) index of each example's partner.
         layer: where it was mixed; one name, or a name per example.
@@ -135,8 +136,8 @@ def restrict(order: Tensor, names: list[str], name: str, other: bool) -> Tensor:
 
 def first_mixed(partner: Tensor, weight: Tensor, other: bool) -> int | None:
     """Return the index of an example that is really mixed, None if there is none."""
-    mixed = (weight > _TINY).expand(partner.shape)
-    if not other:
-        mixed = mixed & (partner != torch.arange(len(partner)))
-    found = int(mixed.int().argmax())
-    return found if bool(mixed[found]) else None
+    weights = weight.tolist() if weight.ndim else [weight.item()] * len(partner)
+    for i, (j, w) in enumerate(zip(partner.tolist(), weights, strict=True)):
+        if w > _TINY and (other or i != j):
+            return i
+    return None

@@ -76,6 +76,11 @@ class Job:
             )
         before = h
         source = h if self.second is None else self.second
+        if source.shape != h.shape:
+            raise ValueError(
+                f"site {self.name!r}: expected the second batch to give features like "
+                f"{tuple(h.shape)}, but got {tuple(source.shape)}"
+            )
         if self.detach:
             h, source = h.detach(), source.detach()
         if self.partner is None:

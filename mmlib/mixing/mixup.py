@@ -278,8 +278,12 @@ class Mixup:
                 f"{tuple(logits.shape)}"
             )
         source = soft if y2 is None else soft_targets(y2, k)
-        if tensor and logits.dtype == torch.float64:  # a float64 model keeps its precision
-            soft, source = soft.double(), source.double()
+        if source.shape != soft.shape:
+            raise ValueError(
+                f"other: expected targets like {tuple(soft.shape)}, but got {tuple(source.shape)}"
+            )
+        if torch.float64 in (source.dtype, soft.dtype, logits.dtype if tensor else None):
+            soft, source = soft.double(), source.double()  # a float64 model keeps its precision
         partner = moved(draw.partner, soft.device)
         lam = moved(draw.lam, soft.device).to(soft.dtype)
         weight = moved(1 - draw.lam, soft.device)

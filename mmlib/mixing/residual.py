@@ -43,11 +43,18 @@ def bypassed(output: Any, before: Any, after: Any) -> bool:
     return not upstream.isdisjoint(_reachable(ends, stop=after))
 
 
+def _is_parameter(node: Any) -> bool:
+    """Return whether a node is a leaf or its cast, which autocast shares between all uses."""
+    while node is not None and node.name().startswith("ToCopyBackward"):
+        node = node.next_functions[0][0]
+    return node is not None and "AccumulateGrad" in node.name()
+
+
 def _reachable(ends: list, stop: Any) -> set:
     seen, todo = set(), list(ends)
     while todo:
         node = todo.pop()
-        if node is None or node is stop or node in seen or "AccumulateGrad" in node.name():
+        if node is None or node is stop or node in seen or _is_parameter(node):
             continue
         seen.add(node)
         todo.extend(parent for parent, _ in node.next_functions)

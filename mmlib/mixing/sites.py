@@ -38,7 +38,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 def _inside(model: nn.Module) -> nn.Module | None:
     if isinstance(model, nn.parallel.DistributedDataParallel):
         return model.module
-    return model._modules.get("_orig_mod")
+    return getattr(model, "_orig_mod", None)
 
 
 def resolve(model: nn.Module, name: str) -> tuple[nn.Module, int | None]:
@@ -58,6 +58,8 @@ def resolve(model: nn.Module, name: str) -> tuple[nn.Module, int | None]:
             "model: nn.DataParallel splits the batch behind the caller's back, so partners would "
             "be lost; use DistributedDataParallel"
         )
+    if isinstance(unwrap(model), torch.jit.ScriptModule):
+        raise TypeError("model: TorchScript runs no hooks; mix the module it was made from")
     if not isinstance(name, str):
         raise TypeError(f"layer: expected the dotted name of a submodule, but got {name!r}")
     module = _descend(model, name)
@@ -106,6 +108,11 @@ def pick(output: Any, path: tuple, site: str) -> Tensor:
         raise TypeError(
             f"site {site!r}: expected a tensor to mix, but the output is {shape_of(output)}; say "
             f"which element to mix, for example select={{{site!r}: 0}}"
+        )
+    if output.is_nested or output.layout != torch.strided:
+        raise TypeError(
+            f"site {site!r}: expected a dense tensor, but got a nested or sparse one; for "
+            f"nn.TransformerEncoder use enable_nested_tensor=False"
         )
     if not output.is_floating_point():
         raise TypeError(f"site {site!r}: expected floating values, but got {output.dtype}")

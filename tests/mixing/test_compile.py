@@ -332,3 +332,75 @@ def test_residual_warning_of_a_compiled_model():
     for a, b in zip(model.buffers(), eager.buffers(), strict=True):
         torch.testing.assert_close(a, b)
     assert all(m.training for m in model.modules())
+
+
+def test_more_sites_than_the_recompile_limit():
+    torch.manual_seed(0)
+    model = nn.Sequential(*[nn.Linear(3, 3) for _ in range(11)])
+    eager, compiled = copy.deepcopy(model), torch.compile(model, backend="eager")
+    x, y = batch()
+    mixups = twins(layers=tuple(str(i) for i in range(11)))
+    for _ in range(30):
+        expected = mixups[0](eager, x, y).logits
+        torch.testing.assert_close(mixups[1](compiled, x, y).logits, expected)
+        torch.testing.assert_close(compiled(x), eager(x))
+
+
+def test_graph_breaks_in_the_model():
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 4), nn.Linear(4, 3)
+
+        def forward(self, x):
+            h = self.a(x)
+            torch._dynamo.graph_break()
+            return self.b(torch.tanh(h))
+
+    model = Broken()
+    eager, compiled = copy.deepcopy(model), torch.compile(model, backend="eager")
+    x, y = batch()
+    compiled(x), compiled.eval()(x), compiled.train()
+    for layer in ("a", "b"):
+        mixups = twins(layers=(layer,))
+        for _ in range(3):
+            expected = mixups[0](eager, x, y).logits
+            torch.testing.assert_close(mixups[1](compiled, x, y).logits, expected)
+            torch.testing.assert_close(compiled(x), eager(x))
+
+
+def test_compiled_block_inside_checkpoint():
+    class Net(nn.Module):
+        def __init__(self, compiled: bool) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), nn.Linear(4, 3)
+            self.compiled = compiled
+            if compiled:
+                self.a = torch.compile(self.a, backend="eager")
+
+        def forward(self, x):
+            return self.b(
+                checkpoint(self.a, x, use_reentrant=False) if self.compiled else self.a(x)
+            )
+
+    x, y = batch()
+    x.requires_grad_()
+    for layer in ("a", "a.0", "b"):
+        results = [
+            step(model, x, y, Mixup(layers=(layer,), generator=gen(1)))
+            for model in (Net(False), Net(True))
+        ]
+        torch.testing.assert_close(*results)
+
+
+def test_optimal_pairing_per_example_layer_when_compiled():
+    model = net()
+    eager, compiled = copy.deepcopy(model), torch.compile(model, backend="eager")
+    x, y = batch(9)
+    for other in (None, (x.flip(0), y.flip(0))):
+        mixups = twins(layers=("input", "0", "1"), per_example=True, pairing=OptimalPairing(2))
+        for _ in range(4):
+            a, b = (m(n, x, y, other=other) for m, n in zip(mixups, (eager, compiled), strict=True))
+            torch.testing.assert_close(a.logits, b.logits)
+            assert torch.equal(a.partner, b.partner)

@@ -240,3 +240,71 @@ def test_data_parallel_is_refused():
     model = nn.DataParallel(nn.Sequential(nn.Linear(3, 3)))
     with pytest.raises(TypeError, match="DistributedDataParallel"):
         Mixup(layers=("0",))(model, torch.randn(4, 3), torch.tensor([0, 1, 2, 0]))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_torchscript_is_refused():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh())
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    for frozen in (torch.jit.script(model), torch.jit.trace(model, x)):
+        with pytest.raises(TypeError, match="TorchScript"):
+            Mixup(layers=("0",))(frozen, x, y)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_are_refused_and_the_fast_path_is_left():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+
+    class Net(nn.Module):
+        def __init__(self, nested: bool) -> None:
+            super().__init__()
+            self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested)
+
+        def forward(self, x):
+            mask = torch.arange(5).expand(4, 5) > 3
+            return self.encoder(x, src_key_padding_mask=mask)
+
+    x, partner = torch.randn(4, 5, 8), torch.tensor([1, 0, 3, 2])
+    with torch.no_grad(), pytest.raises(TypeError, match="enable_nested_tensor=False"):
+        mix_at(Net(True).eval(), x, "encoder.layers.0", 0.3, partner)
+    model = Net(False).eval()
+    for site in ("encoder.layers.0", "encoder.layers.0.linear1", "encoder.layers.1.norm2"):
+        with torch.no_grad():
+            fast = mix_at(model, x, site, 0.3, partner)
+        torch.testing.assert_close(fast, mix_at(model, x, site, 0.3, partner))
+
+
+def test_no_false_residual_warning():
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.tanh = nn.Linear(3, 3), nn.Tanh()
+
+        def forward(self, x):
+            return self.linear(self.tanh(self.linear(x)))
+
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    Mixup(lam=0.5, layers=("tanh",), generator=gen())(Tied(), x, y)
+    with torch.autocast("cpu", torch.bfloat16):  # casts of a weight are cached and shared
+        Mixup(lam=0.5, layers=("tanh",), generator=gen())(Tied(), x, y)
+
+
+def test_gradients_of_gradients_and_of_inputs():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    x, y = torch.randn(4, 3).double().requires_grad_(), torch.tensor([0, 1, 2, 0])
+    mixup = Mixup(layers=("0",), generator=gen())
+    draw = mixup.draw(4)
+    assert torch.autograd.gradcheck(lambda v: mixup.apply(model, v, y, draw).logits, x)
+    assert torch.autograd.gradgradcheck(lambda v: mixup.apply(model, v, y, draw).logits, x)
+
+
+def test_every_kind_of_grad_mode():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    mixup = Mixup(layers=("0",), generator=gen())
+    draw = mixup.draw(4)
+    expected = mixup.apply(model, x, y, draw).logits
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert torch.equal(mixup.apply(model, x, y, draw).logits, expected)
