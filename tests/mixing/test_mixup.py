@@ -187,7 +187,7 @@ def test_layers_are_drawn_uniformly_and_repeats_count_twice():
     assert abs(names.count("b") / 3000 - 2 / 3) < 0.04
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 99), st.booleans())
 def test_any_batch_and_any_k(n, k, seed, per_example):
     model, (x, y) = net(), batch(n, seed)
