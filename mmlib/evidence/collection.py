@@ -116,7 +116,8 @@ class Collection:
             "commit": commit,
             "dirty": dirty,
         }
-        for position, outcome in execute.run_all(study.run, self.missing, options, jobs, label):
+        finished = execute.run_all(study.run, self.code, self.missing, options, jobs, label)
+        for position, outcome in finished:
             settings, seed = self.missing[position]
             if outcome.error is None:
                 try:

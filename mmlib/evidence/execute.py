@@ -14,7 +14,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
+
+from mmlib.evidence.fingerprint import code_fingerprint
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -78,12 +81,24 @@ def run_one(run: Callable, settings: dict, seed: int, options: dict) -> Outcome:
     return outcome
 
 
-def _numbered(position: int, *arguments: Any) -> tuple[int, Outcome]:
-    return position, run_one(*arguments)
+@cache
+def _code_here(run: Callable) -> str:
+    """Return the fingerprint of the code when this process first ran it, soon after importing."""
+    return code_fingerprint(run)
+
+
+def _numbered(
+    position: int, code: str, run: Callable, settings: dict, seed: int, options: dict
+) -> tuple[int, Outcome]:
+    if _code_here(run) != code:
+        why = "a new process found other code on the disk than the study was started with"
+        return position, Outcome(error=why)
+    return position, run_one(run, settings, seed, options)
 
 
 def run_all(
     run: Callable,
+    code: str,
     tasks: Sequence[tuple[dict, int]],
     options: dict,
     n_jobs: int | None,
@@ -95,6 +110,7 @@ def run_all(
 
     Args:
         run: the run function of the study.
+        code: fingerprint under which the runs are recorded; a process with other code runs none.
         tasks: ``(settings, seed)`` of each run.
         options: further keyword arguments of the run function.
         n_jobs: number of processes, all cores if None.
@@ -105,17 +121,17 @@ def run_all(
     jobs = min(n_jobs or os.cpu_count() or 1, len(tasks))
     hidden = {} if label else {"disable": True}  # a given value would override TQDM_DISABLE
     with tqdm(total=len(tasks), desc=label, unit="run", **hidden) as bar:
-        for position, outcome in _outcomes(run, tasks, options, jobs):
+        for position, outcome in _outcomes(run, code, tasks, options, jobs):
             bar.update()
             yield position, outcome
 
 
 def _outcomes(
-    run: Callable, tasks: Sequence[tuple[dict, int]], options: dict, jobs: int
+    run: Callable, code: str, tasks: Sequence[tuple[dict, int]], options: dict, jobs: int
 ) -> Iterator[tuple[int, Outcome]]:
     if jobs == 1:
         for position, (settings, seed) in enumerate(tasks):
-            yield _numbered(position, run, settings, seed, options)
+            yield _numbered(position, code, run, settings, seed, options)
         return
     import joblib
 
@@ -123,7 +139,7 @@ def _outcomes(
     # One task at a time: a batch would come back, and be recorded, only as a whole.
     parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
     calls = (
-        joblib.delayed(_numbered)(position, run, settings, seed, options)
+        joblib.delayed(_numbered)(position, code, run, settings, seed, options)
         for position, (settings, seed) in enumerate(tasks)
     )
     try:

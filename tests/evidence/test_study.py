@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmlib.evidence import Study, StudyError, provenance, records
+from mmlib.evidence import Study, StudyError, execute, provenance, records
 
 RUN = '''
 import random
@@ -255,6 +255,11 @@ def test_the_code_must_be_the_one_in_memory(study, tmp_path):
         study.collect("quick", n_seeds=1)
 
 
+def test_a_process_that_finds_other_code_runs_nothing(study):
+    (outcome,) = [o for _, o in execute.run_all(study.run, "other", [({}, 0)], {}, 1, None)]
+    assert "found other code on the disk" in outcome.error and not outcome.metrics
+
+
 def test_a_read_only_results_folder_matters_only_when_something_is_written(study, monkeypatch):
     study.collect("quick")
     monkeypatch.setattr("os.access", lambda path, mode: False)
@@ -329,10 +334,10 @@ if __name__ == "__main__":
 '''
 
 
-def finish(process) -> list[str]:
-    out, problem = process.communicate(timeout=120)
-    assert process.returncode == 0, problem
-    return out.splitlines()
+def finish(process) -> tuple[list[str], str]:
+    out, bar = process.communicate(timeout=120)
+    assert process.returncode == 0, bar
+    return out.splitlines(), bar
 
 
 @pytest.fixture
@@ -367,12 +372,15 @@ def test_a_killed_study_resumes_and_its_table_is_that_of_an_uninterrupted_one(
     held = path.read_text().count("\n")
     assert 4 <= held < 12
     log.write_text("")
-    assert finish(python(script)) == [f"{held} {12 - held}", *table]
+    lines, bar = finish(python(script, TQDM_DISABLE=""))
+    assert lines == [f"{held} {12 - held}", *table]
     assert len(log.read_text().splitlines()) == 12 - held
+    assert "slow: 100%" in bar and f"{12 - held}/{12 - held}" in bar and "run" in bar
 
 
 def test_processes_give_the_same_bits_as_one_after_another(python, uninterrupted):
-    assert finish(python(COLLECT.format(jobs=2))) == ["0 12", *uninterrupted[0]]
+    lines, bar = finish(python(COLLECT.format(jobs=2), TQDM_DISABLE="1"))
+    assert lines == ["0 12", *uninterrupted[0]] and "12/12" not in bar
 
 
 DYING = '''
@@ -398,14 +406,5 @@ if __name__ == "__main__":
     except StudyError as error:
         print(error)
 """
-    text = "\n".join(finish(python(script)))
+    text = "\n".join(finish(python(script))[0])
     assert "its process ended before it did" in text and "{'method': 'c'}, seed 0" in text
-
-
-def test_the_bar_shows_count_rate_and_time_left_and_can_be_hidden(tmp_path, python):
-    (tmp_path / "slow.py").write_text(SLOW.format(log=str(tmp_path / "log"), seconds=0.0))
-    script = COLLECT.format(jobs=1)
-    shown = python(script, TQDM_DISABLE="").communicate(timeout=60)[1]
-    assert "slow: 100%" in shown and "12/12" in shown and "run" in shown
-    hidden = {"TQDM_DISABLE": "1", "MMLIB_RESULTS": str(tmp_path / "again")}
-    assert "12/12" not in python(script, **hidden).communicate(timeout=60)[1]
