@@ -69,7 +69,7 @@ VARIANCE = Study(
             for e in (0, 1, 20, 100)
         ],
     },
-    seeds={"quick": 10, "paper": 10},
+    seeds={"quick": 5, "paper": 10},
     live_seeds={"quick": 2},
 )
 

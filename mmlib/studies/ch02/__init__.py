@@ -59,7 +59,7 @@ BELOW_CHANCE = Study(
         "quick": _cells(*BELOW, size=QUICK),
         "paper": _cells(*BELOW, size=PAPER),
     },
-    seeds={"quick": 5, "paper": 10},
+    seeds={"quick": 3, "paper": 10},
     live_seeds={"quick": 1},
 )
 
@@ -72,7 +72,7 @@ HANDWRITTEN = Study(
         ]
         for profile, size in (("smoke", SMOKE), ("quick", QUICK), ("paper", PAPER))
     },
-    seeds={"quick": 5, "paper": 10},
+    seeds={"quick": 3, "paper": 10},
     live_seeds={"quick": 1},
     data="mnist",
 )
