@@ -11,6 +11,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from builder.layout import BuildError
+
 VERDICTS = ("supported", "contradicted", "inconclusive", "not tested")
 
 Row = dict[str, Any]
@@ -87,7 +89,21 @@ def results_root() -> Path:
 
 
 def data_found() -> dict[str, str]:
-    """Title of each data set whose files are on this machine, by name."""
-    from mmlib.data import describe
+    """Title of each data set whose files are on this machine, by name.
 
-    return {row["name"]: row["title"] for row in describe() if row["status"] == "found"}
+    Raises:
+        BuildError: ``MMLIB_DATA`` names a folder that does not exist.
+    """
+    from mmlib.data import DataError, describe
+
+    try:
+        return {row["name"]: row["title"] for row in describe() if row["status"] == "found"}
+    except DataError as error:
+        raise BuildError(str(error)) from error
+
+
+def data_roots() -> list[str]:
+    """The folders in which data sets are searched."""
+    from mmlib.data.store import roots
+
+    return [str(folder) for folder in roots()]

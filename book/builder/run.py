@@ -21,11 +21,19 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
     Raises:
         BuildError: the profile is unknown, or the table of contents names a missing notebook.
     """
+    memory = read_json(layout.build / "state.json", {})
+
+    def everything() -> str:
+        return site.fingerprint(layout, profile, memory.get("data_roots", []))
+
+    built = (layout.html / "index.html").is_file()
+    if built and not recompute and memory.get("everything") == everything():
+        print("book: nothing changed")
+        return []
     if profile not in claims.profiles():
         known = ", ".join(claims.profiles())
         raise BuildError(f"profile: expected one of {known}, but got {profile!r}")
     notebooks = layout.notebooks()
-    memory = read_json(layout.build / "state.json", {})
     entries = memory.setdefault("notebooks", {}).setdefault(profile, {})
     data = claims.data_found()
 
@@ -54,21 +62,15 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
     for path in todo:  # only now: a run that was computed is a record that the next build may load
         if path.stem not in failures:
             entries[path.stem] |= {"hash": current(path), "data": sorted(data.values())}
+    memory["everything"] = None
     write_json(layout.build / "state.json", memory)
-
     messages = [f"notebooks/{stem}.ipynb, {text}" for stem, text in failures.items()]
-    fingerprint = site.fingerprint(layout, profile, messages)
-    if memory.get("site") == fingerprint and (layout.html / "index.html").is_file():
-        print("book: nothing changed")
-        return messages
-    memory.pop("site", None)
-    write_json(layout.build / "state.json", memory)
     book = pages.Book(layout=layout, profile=profile, entries=entries, failures=failures)
-    found = site.publish(book)
-    if not found:
-        memory["site"] = fingerprint
-        write_json(layout.build / "state.json", memory)
-    return messages + found
+    messages += site.publish(book)
+    memory["data_roots"] = claims.data_roots()
+    memory["everything"] = None if messages else everything()
+    write_json(layout.build / "state.json", memory)
+    return messages
 
 
 def _execute_all(

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import yaml
 
-from builder import claims, gate, state
+from builder import gate, state
 from builder.layout import BuildError, Layout, write_if_changed
 from builder.pages import Book, failed_page, failure_note, render
 
@@ -31,20 +31,36 @@ THEBE = re.compile(
 )
 
 
-def fingerprint(layout: Layout, profile: str, failures: list[str]) -> str:
-    """A hash of everything that the finished book is made from."""
+def fingerprint(layout: Layout, profile: str, data_roots: list[str]) -> str:
+    """A hash of everything that goes into the book, taken without importing `mmlib` (or torch).
+
+    Args:
+        layout: the checkout.
+        profile: the size.
+        data_roots: the folders that were searched for data by the last build.
+    """
     root = layout.root
     files = [root / name for name in ("_config.yml", "_toc.yml", "requirements.lock")]
-    for folder, pattern in (("book", "**/*"), ("mmlib", "**/*.py"), ("mmlib", "**/*.csv")):
-        files += [path for path in (root / folder).glob(pattern) if path.is_file()]
-    files += [path for path in claims.results_root().glob("**/*.*") if path.is_file()]
-    files += layout.executed(profile).glob("*.ipynb")
+    folders = [
+        (root / "book", "**/*"),
+        (root / "notebooks", "*.ipynb"),
+        (root / "mmlib", "**/*.py"),
+        (root / "mmlib", "**/*.csv"),
+        (layout.executed(profile), "*.ipynb"),
+    ]
+    if os.environ.get("MMLIB_RESULTS"):
+        folders.append((Path(os.environ["MMLIB_RESULTS"]).expanduser(), "**/*"))
+    for folder, pattern in folders:
+        files += [path for path in folder.glob(pattern) if path.is_file()]
     files = [path for path in files if "__pycache__" not in path.parts]
+    variables = ("MMLIB_DATA", "MMLIB_RESULTS", "XDG_CACHE_HOME")
     return state.digest(
         [
             ("files", state.files_digest(files, root).encode()),
+            ("data", "\n".join(map(state.listing, map(Path, data_roots))).encode()),
             ("profile", profile.encode()),
-            ("failures", "\n".join(failures).encode()),
+            ("python", sys.version.encode()),
+            *((name, os.environ.get(name, "").encode()) for name in variables),
         ]
     )
 

@@ -29,6 +29,17 @@ def files_digest(paths: Iterable[Path], root: Path) -> str:
     return digest(parts)
 
 
+def listing(folder: Path, depth: int = 2) -> str:
+    """Names, sizes and dates below a folder, without reading the files; data sets are large."""
+    lines = []
+    for path in sorted(folder.glob("*")) if depth >= 0 else []:
+        about = path.stat()
+        lines.append(f"{path} {about.st_size if path.is_file() else 0} {about.st_mtime_ns}")
+        if path.is_dir():
+            lines.append(listing(path, depth - 1))
+    return "\n".join(lines)
+
+
 def record_files(results: Path, profile: str, studies: Iterable[str]) -> list[Path]:
     """The recorded runs of these studies at this profile, with their array artifacts."""
     found = []

@@ -83,3 +83,14 @@ def test_a_deleted_module_changes_the_hash(checkout):
 def test_digest_separates_names_from_contents():
     assert state.digest([("a", b"bc")]) != state.digest([("ab", b"c")])
     assert state.digest([("a", b"1"), ("b", b"2")]) == state.digest([("b", b"2"), ("a", b"1")])
+
+
+def test_listing_sees_new_and_changed_files_but_reads_none(tmp_path):
+    before = state.listing(tmp_path)
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    empty = state.listing(tmp_path)
+    (tmp_path / "MNIST" / "raw" / "images").write_bytes(b"12")
+    full = state.listing(tmp_path)
+    (tmp_path / "MNIST" / "raw" / "images").write_bytes(b"123")
+    assert len({before, empty, full, state.listing(tmp_path)}) == 4
+    assert state.listing(tmp_path / "missing") == ""
