@@ -17,6 +17,17 @@ from scipy import stats
 
 from mmlib import checks
 
+__all__ = [
+    "LOOKS",
+    "Look",
+    "curve",
+    "image_grid",
+    "interval",
+    "look",
+    "points",
+    "use_style",
+]
+
 
 class Look(NamedTuple):
     """How a method is drawn."""
