@@ -44,7 +44,7 @@ TABLE8 = Study(
     live_seeds={"quick": 2},
 )
 
-PLAIN = ("bar", "seven", "square", "font_2", "font_4")
+PLAIN = ("seven", "square", "font_4")
 SHEETS = ("font_2_on_sheet", "font_4_on_sheet")
 BELOW = [
     *(("AB", drawing, "none") for drawing in (*PLAIN, *SHEETS)),
@@ -55,7 +55,7 @@ BELOW_CHANCE = Study(
     "ch02-below-chance",
     train_and_go_around,
     grid={
-        "smoke": _cells(*BELOW[1:4], *BELOW[-6:], size=SMOKE),
+        "smoke": _cells(*BELOW[:2], *BELOW[-6:], size=SMOKE),
         "quick": _cells(*BELOW, size=QUICK),
         "paper": _cells(*BELOW, size=PAPER),
     },
