@@ -89,21 +89,22 @@ def results_root() -> Path:
 
 
 def data_found() -> dict[str, str]:
-    """Title of each data set whose files are on this machine, by name.
+    """Title of each data set whose files are on this machine, by name."""
+    from mmlib.data import describe
+
+    return {row["name"]: row["title"] for row in describe() if row["status"] == "found"}
+
+
+def data_roots() -> list[str]:
+    """The folders in which data sets are searched.
 
     Raises:
         BuildError: ``MMLIB_DATA`` names a folder that does not exist.
     """
-    from mmlib.data import DataError, describe
-
-    try:
-        return {row["name"]: row["title"] for row in describe() if row["status"] == "found"}
-    except DataError as error:
-        raise BuildError(str(error)) from error
-
-
-def data_roots() -> list[str]:
-    """The folders in which data sets are searched."""
+    from mmlib.data import DataError
     from mmlib.data.store import roots
 
-    return [str(folder) for folder in roots()]
+    try:
+        return [str(folder) for folder in roots()]
+    except DataError as error:
+        raise BuildError(str(error)) from error

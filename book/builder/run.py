@@ -19,7 +19,8 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
     """Bring the book up to date and return one line for each thing that failed.
 
     Raises:
-        BuildError: the profile is unknown, or the table of contents names a missing notebook.
+        BuildError: the profile is unknown, the table of contents names a missing notebook, or
+            ``MMLIB_DATA`` a missing folder.
     """
     memory = read_json(layout.build / "state.json", {})
 
@@ -35,7 +36,7 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
         raise BuildError(f"profile: expected one of {known}, but got {profile!r}")
     notebooks = layout.notebooks()
     entries = memory.setdefault("notebooks", {}).setdefault(profile, {})
-    data = claims.data_found()
+    data_roots, data = claims.data_roots(), claims.data_found()
 
     def current(path: Path) -> str:
         modules = claims.module_closure(path)
@@ -67,7 +68,7 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
     messages = [f"notebooks/{stem}.ipynb, {text}" for stem, text in failures.items()]
     book = pages.Book(layout=layout, profile=profile, entries=entries, failures=failures)
     messages += site.publish(book)
-    memory["data_roots"] = claims.data_roots()
+    memory["data_roots"] = data_roots
     memory["everything"] = None if messages else everything()
     write_json(layout.build / "state.json", memory)
     return messages

@@ -128,6 +128,15 @@ def test_wrong_profile_and_missing_notebook_are_one_message(checkout, executions
         run.build(checkout, profile="smoke")
 
 
+def test_a_missing_data_folder_stops_the_build_before_it_runs_anything(
+    checkout, executions, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(BuildError, match="MMLIB_DATA.*nowhere"):
+        run.build(checkout, profile="smoke")
+    assert executions == []
+
+
 def test_two_builds_at_once(checkout):
     with exclusive(checkout), pytest.raises(BuildError, match="another build .* is running"):
         with exclusive(checkout):
