@@ -84,8 +84,9 @@ def label_given_angle(
     cross = _mixed_density(theta, *train, share)
     within = [_mixed_density(theta, edge, edge, share).mean(1) for edge in train]
     mass = 0.5 * cross.mean(1) + 0.25 * (within[0] + within[1])
-    with np.errstate(invalid="ignore"):
-        return (0.5 * (share * cross).mean(1) + 0.25 * within[1]) / mass
+    reached = mass > 1e-9  # below that a density is the rounding error of its trapezoid
+    mean = 0.5 * (share * cross).mean(1) + 0.25 * within[1]
+    return np.where(reached, mean / np.where(reached, mass, 1.0), np.nan)
 
 
 def threshold(*, alpha: float = 1.0, train: tuple[Range, Range] = TRAIN) -> float:

@@ -125,7 +125,7 @@ def draw_factors(
     Example:
         >>> factors = draw_factors("C", 4, torch.Generator().manual_seed(0))
         >>> factors.label.tolist(), factors.blend.tolist()
-        ([0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0])
+        ([1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0])
     """
     checks.choice("task", task, ("AB", "C"))
     zero, one = RANGES[checks.choice("ranges", ranges, tuple(RANGES))]
