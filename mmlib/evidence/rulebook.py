@@ -127,7 +127,7 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """The rule in words: quantity, and when the claim counts as supported."""
+        """The rule in words, its quantity and when the claim counts as supported."""
         lines = [(name, *part) for name, part in self.parts.items()]
         whole = sentence(self.rule, self.margin, self.unit)
         inner = "; ".join(

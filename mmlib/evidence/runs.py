@@ -55,7 +55,7 @@ class Runs:
 
     @property
     def data_text(self) -> str:
-        """The data as the page names it: "mnist", or "digits (stands in for mnist)"."""
+        """The data as the page names it, "mnist" or "digits (stands in for mnist)"."""
         parts = [
             used if asked == used else f"{used} (stands in for {asked})"
             for asked, used in sorted(self.data.items())
@@ -64,7 +64,7 @@ class Runs:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a run: settings, then ``seed``, then metrics.
+        """One row a run, with settings, then ``seed``, then metrics.
 
         A setting that a cell does not have is missing (NaN); a metric that is not finite is kept
         as NaN or infinity. Lists are tuples.

@@ -26,9 +26,11 @@ class Verdict:
         claim: id of the claim.
         verdict: "supported", "contradicted", "inconclusive" or "not tested".
         reason: one sentence with the numbers.
-        value, interval: the mean difference, mean, error or derived number, where there is one.
+        value: the mean difference, mean, error or derived number, where there is one.
+        interval: its interval.
         n_seeds: seeds behind it.
-        profile, data: of the runs.
+        profile: profile of the runs.
+        data: data of the runs.
         published: the printed number or numbers it was compared with.
         records: keys of the runs.
         rule: the rule in words.
