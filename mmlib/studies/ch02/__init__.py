@@ -55,7 +55,7 @@ BELOW_CHANCE = Study(
     "ch02-below-chance",
     train_and_go_around,
     grid={
-        "smoke": _cells(*BELOW[:2], *BELOW[-6:], size=SMOKE),
+        "smoke": _cells(*BELOW[1:2], *BELOW[4:], size=SMOKE),
         "quick": _cells(*BELOW, size=QUICK),
         "paper": _cells(*BELOW, size=PAPER),
     },
