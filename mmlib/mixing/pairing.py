@@ -222,13 +222,14 @@ def _cost(x: Tensor, y: Tensor | None, rows: Tensor, columns: Tensor, root: bool
     precise = torch.float32 if on_cpu and x.dtype != torch.float64 else torch.float64
     step = max(1, (64 if on_cpu else 4096) // rows.shape[1])  # blocks at a time: they fit the cache
     source, cost = x if y is None else y, []
+    size = min(step, len(rows)) * rows.shape[1]
+    buffers = x.new_empty(2, size, x.shape[1], dtype=precise)  # used again, so they stay in cache
     for i, j in zip(rows.split(step), columns.split(step), strict=True):
-        a, b = (t.index_select(0, at.flatten()).to(precise) for t, at in ((x, i), (source, j)))
-        a, b = a.view(*i.shape, -1), b.view(*j.shape, -1)  # (n, k, D)
+        a, b = _gather(x, i, buffers[0]), _gather(source, j, buffers[1])  # (n, k, D)
         centre = a.mean(1, keepdim=True)  # a shift changes no distance, only the rounding
-        a, b = a.sub_(centre), b.sub_(centre)  # copies, see index_select
+        a, b = a.sub_(centre), b.sub_(centre)
         if root:
-            squares = [torch.linalg.vecdot(t, t) for t in (a, b)]
+            squares = [torch.linalg.vector_norm(t, dim=-1).square() for t in (a, b)]
             norms = squares[0].unsqueeze(2) + squares[1].unsqueeze(1)
             distance = torch.baddbmm(norms, a, b.mT, alpha=-2).clamp_(min=0).sqrt_()
             if y is None:  # rounding must not keep an example away from itself
@@ -237,6 +238,16 @@ def _cost(x: Tensor, y: Tensor | None, rows: Tensor, columns: Tensor, root: bool
         else:
             cost.append(-torch.bmm(a, b.mT))  # the norms are the same for every assignment
     return torch.cat(cost)
+
+
+def _gather(x: Tensor, index: Tensor, buffer: Tensor) -> Tensor:
+    """Return the rows of `x` at (n, k) indices as (n, k, D), written into the buffer."""
+    out = buffer[: index.numel()]
+    if x.dtype == out.dtype:
+        torch.index_select(x, 0, index.flatten(), out=out)
+    else:
+        out.copy_(x.index_select(0, index.flatten()))
+    return out.view(*index.shape, -1)
 
 
 def _assign(cost: Tensor) -> Tensor:
