@@ -144,12 +144,14 @@ def test_evaluation_is_recorded_and_does_not_disturb():
         return {"seen": evaluate(model, x, y)["nll"]}
 
     torch.manual_seed(0)
-    history = fit(net, x, y, epochs=5, evaluate=look, evaluate_every=2, generator=rng())
+    history = fit(
+        net, x, y, epochs=5, batch_size=23, evaluate=look, evaluate_every=2, generator=rng()
+    )
     assert [row["epoch"] for row in history.epochs if "seen" in row] == [2, 4, 5]
     assert len(history.column("seen")) == 3 and history.last["epoch"] == 5
     other = nn.Sequential(linear(), nn.Dropout(0.5))
     torch.manual_seed(0)
-    fit(other, x, y, epochs=5, generator=rng())
+    fit(other, x, y, epochs=5, batch_size=23, generator=rng())
     assert torch.equal(net[0].weight, other[0].weight)
     assert net.training
 
@@ -164,7 +166,12 @@ def test_divergence_names_the_step():
         fit(linear(), x, y, epochs=2, batch_size=5, generator=rng(4))
     with pytest.raises(FloatingPointError, match="learning rate"):
         fit(
-            linear(torch.float32), *problem(dtype=torch.float32), lr=1e38, epochs=5, generator=rng()
+            linear(torch.float32),
+            *problem(dtype=torch.float32),
+            lr=1e38,
+            epochs=5,
+            batch_size=5,
+            generator=rng(),
         )
 
 
@@ -192,7 +199,7 @@ def test_autocast():
 )
 def test_settings_are_checked(options, error, message):
     with pytest.raises(error, match=message):
-        fit(linear(), *problem(), **options)
+        fit(linear(), *problem(), **{"batch_size": 5} | options)
 
 
 def test_data_are_checked():
@@ -201,11 +208,39 @@ def test_data_are_checked():
         fit(linear(), x, y[1:])
     with pytest.raises(ValueError, match="0 and 0"):
         fit(linear(), x[:0], y[:0])
+    with pytest.raises(ValueError, match="batch_size: expected at most .* 23, but got 24"):
+        fit(linear(), x, y, batch_size=24)
     with pytest.raises(TypeError, match="uint8 images need inputs"):
-        fit(linear(), torch.zeros(4, 3).byte(), y[:4])
+        fit(linear(), torch.zeros(4, 3).byte(), y[:4], batch_size=4)
     with pytest.raises(ValueError, match="targets"):
-        fit(linear(), x, torch.zeros(23, 5).double())
+        fit(linear(), x, torch.zeros(23, 5).double(), batch_size=23)
 
 
 def test_momentum_zero_needs_no_nesterov():
-    assert fit(linear(), *problem(), momentum=0.0, generator=rng()).steps == 1
+    assert fit(linear(), *problem(), momentum=0.0, batch_size=23, generator=rng()).steps == 1
+
+
+def test_out_of_memory_names_a_batch_that_fits():
+    class Small(nn.Linear):
+        def forward(self, x):
+            if len(x) > 6:
+                raise torch.OutOfMemoryError("the device is full")
+            return super().forward(x)
+
+    with pytest.raises(MemoryError, match="a batch of 20 does not fit .* one of 5 does"):
+        fit(Small(3, 2).double(), *problem(), batch_size=20, generator=rng())
+
+
+def test_perturb_sees_the_prepared_batch_and_replaces_it():
+    x, y = problem()
+    seen = []
+
+    def double(model, batch, classes):
+        seen.append((model.training, len(batch), len(classes)))
+        return 2 * batch
+
+    one, two = linear(), linear()
+    fit(one, x, y, batch_size=10, perturb=double, generator=rng())
+    fit(two, 2 * x, y, batch_size=10, generator=rng())
+    assert torch.equal(one.weight, two.weight)
+    assert seen == [(True, 10, 10), (True, 10, 10), (True, 3, 3)]
