@@ -1,16 +1,32 @@
 """Models with a named module at every place where hidden states are mixed."""
 
+from mmlib.models.blocks import PreActBlock, PreActBottleneck
 from mmlib.models.convnet import SmallConvNet
+from mmlib.models.counts import layers_before
 from mmlib.models.factory import build
+from mmlib.models.lenet import LeNet
 from mmlib.models.mlp import mlp
-from mmlib.models.resnet import PreActBlock, PreActResNet, PreActResNet18, PreActResNet34
+from mmlib.models.resnet import (
+    PreActResNet,
+    PreActResNet18,
+    PreActResNet34,
+    PreActResNet50,
+    PreActResNet152,
+)
+from mmlib.models.wideresnet import WideResNet
 
 __all__ = [
+    "LeNet",
     "PreActBlock",
+    "PreActBottleneck",
     "PreActResNet",
+    "PreActResNet152",
     "PreActResNet18",
     "PreActResNet34",
+    "PreActResNet50",
     "SmallConvNet",
+    "WideResNet",
     "build",
+    "layers_before",
     "mlp",
 ]

@@ -1,4 +1,4 @@
-"""The pre-activation residual net of the papers' CIFAR experiments."""
+"""The pre-activation residual nets of the papers' CIFAR experiments."""
 
 from __future__ import annotations
 
@@ -8,36 +8,7 @@ import torch
 from torch import nn
 
 from mmlib.checks import boolean, integer
-
-
-class PreActBlock(nn.Module):
-    """Two pre-activated 3 x 3 convolutions and a shortcut (He et al., 2016).
-
-    ``a = ReLU(BN(x));  out = conv2(ReLU(BN(conv1(a)))) + shortcut``, where the shortcut is `x`
-    itself if the shapes agree and a strided 1 x 1 convolution of `a` if they do not.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        stride: Stride of the first convolution and of the shortcut.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.relu = nn.ReLU()
-        self.shortcut = None
-        if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the sum of the residual branch and the shortcut."""
-        a = self.relu(self.norm1(x))
-        skip = x if self.shortcut is None else self.shortcut(a)
-        return self.conv2(self.relu(self.norm2(self.conv1(a)))) + skip
+from mmlib.models.blocks import PreActBlock, PreActBottleneck
 
 
 class PreActResNet(nn.Module):
@@ -55,6 +26,8 @@ class PreActResNet(nn.Module):
         num_classes: Number of logits.
         width: Channels of the stem and of layer1; 64 in the papers.
         final_norm: Put batch norm and ReLU before the pooling.
+        bottleneck: Blocks are `PreActBottleneck`, whose outputs have four times as many channels
+            as said above (50 and 152 layers), and not `PreActBlock`.
 
     Shapes:
         Input ``(B, in_channels, H, W)`` with H, W >= 8; output ``(B, num_classes)`` logits.
@@ -78,6 +51,7 @@ class PreActResNet(nn.Module):
         width: int = 64,
         *,
         final_norm: bool = False,
+        bottleneck: bool = False,
     ) -> None:
         super().__init__()
         if len(blocks) != 4:
@@ -88,25 +62,34 @@ class PreActResNet(nn.Module):
         self.stem = nn.Conv2d(
             integer("in_channels", in_channels, low=1), width, 3, padding=1, bias=False
         )
-        self.layer1 = self._layer(width, width, counts[0], stride=1)
-        self.layer2 = self._layer(width, 2 * width, counts[1], stride=2)
-        self.layer3 = self._layer(2 * width, 4 * width, counts[2], stride=2)
-        self.layer4 = self._layer(4 * width, 8 * width, counts[3], stride=2)
-        norm = [nn.BatchNorm2d(8 * width), nn.ReLU()] if boolean("final_norm", final_norm) else []
+        block = PreActBottleneck if boolean("bottleneck", bottleneck) else PreActBlock
+        channels = width
+        for i, count in enumerate(counts):
+            layer, channels = _layer(block, channels, 2**i * width, count, 1 if i == 0 else 2)
+            self.add_module(f"layer{i + 1}", layer)
+        norm = [nn.BatchNorm2d(channels), nn.ReLU()] if boolean("final_norm", final_norm) else []
         pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-        self.head = nn.Sequential(*norm, *pool, nn.Linear(8 * width, classes))
-
-    @staticmethod
-    def _layer(in_channels: int, out_channels: int, count: int, stride: int) -> nn.Sequential:
-        first = PreActBlock(in_channels, out_channels, stride)
-        return nn.Sequential(
-            first, *(PreActBlock(out_channels, out_channels) for _ in range(count - 1))
-        )
+        self.head = nn.Sequential(*norm, *pool, nn.Linear(channels, classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(B, num_classes)`` of images ``(B, in_channels, H, W)``."""
         h = self.layer2(self.layer1(self.stem(x)))
         return self.head(self.layer4(self.layer3(h)))
+
+
+def _layer(
+    block: type[PreActBlock] | type[PreActBottleneck],
+    in_channels: int,
+    width: int,
+    count: int,
+    stride: int,
+) -> tuple[nn.Sequential, int]:
+    """Return `count` blocks, the first one strided, and their number of output channels."""
+    out_channels = block.expansion * width
+    first = block(in_channels, width, stride)
+    return nn.Sequential(
+        first, *(block(out_channels, width) for _ in range(count - 1))
+    ), out_channels
 
 
 class PreActResNet18(PreActResNet):
@@ -149,3 +132,49 @@ class PreActResNet34(PreActResNet):
         final_norm: bool = False,
     ) -> None:
         super().__init__((3, 4, 6, 3), in_channels, num_classes, width, final_norm=final_norm)
+
+
+class PreActResNet50(PreActResNet):
+    """`PreActResNet` with (3, 4, 6, 3) bottleneck blocks; 23.5 million weights at width 64.
+
+    Args:
+        in_channels: Channels of the image.
+        num_classes: Number of logits.
+        width: Channels of the stem; 64 in the papers.
+        final_norm: Put batch norm and ReLU before the pooling.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_classes: int = 10,
+        width: int = 64,
+        *,
+        final_norm: bool = False,
+    ) -> None:
+        super().__init__(
+            (3, 4, 6, 3), in_channels, num_classes, width, final_norm=final_norm, bottleneck=True
+        )
+
+
+class PreActResNet152(PreActResNet):
+    """`PreActResNet` with (3, 8, 36, 3) bottleneck blocks; 58.1 million weights at width 64.
+
+    Args:
+        in_channels: Channels of the image.
+        num_classes: Number of logits.
+        width: Channels of the stem; 64 in the papers.
+        final_norm: Put batch norm and ReLU before the pooling.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_classes: int = 10,
+        width: int = 64,
+        *,
+        final_norm: bool = False,
+    ) -> None:
+        super().__init__(
+            (3, 8, 36, 3), in_channels, num_classes, width, final_norm=final_norm, bottleneck=True
+        )

@@ -6,9 +6,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmlib.mixing import ResidualBranchWarning, capture, eligible_sites, resume
-from mmlib.models import PreActBlock, PreActResNet, PreActResNet18, SmallConvNet, build, mlp
-
-NAMES = ("small_conv", "preactresnet18", "preactresnet34", "mlp")
+from mmlib.models import (
+    LeNet,
+    PreActBlock,
+    PreActResNet,
+    PreActResNet18,
+    SmallConvNet,
+    WideResNet,
+    build,
+    mlp,
+)
+from mmlib.models.factory import NAMES
 
 
 def count(model: nn.Module) -> int:
@@ -18,17 +26,17 @@ def count(model: nn.Module) -> int:
 @pytest.mark.parametrize("size", [8, 28, 32])
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes(name, size):
-    net = build(name, in_channels=2, num_classes=3, image_size=size, width=2)
+    net = build(name, in_channels=2, num_classes=3, image_size=size, width=8)
     assert net(torch.zeros(2, 2, size, size)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_depend_on_the_seed_alone(name):
     state = torch.random.get_rng_state()
-    one = build(name, width=2, seed=3)
+    one = build(name, width=8, seed=3)
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.rand(5)
-    again, other = build(name, width=2, seed=3), build(name, width=2, seed=4)
+    again, other = build(name, width=8, seed=3), build(name, width=8, seed=4)
     pairs = list(zip(one.parameters(), again.parameters(), other.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b, _ in pairs)
     assert not all(torch.equal(a, c) for a, _, c in pairs)
@@ -87,7 +95,10 @@ def test_final_norm_comes_before_the_pooling():
     ("net", "sites"),
     [
         (SmallConvNet(3, 10, 4), ("block1", "block2", "block3", "head")),
-        (PreActResNet18(width=2), ("stem", "layer1", "layer2", "layer3", "layer4", "head")),
+        (PreActResNet18(width=8), ("stem", "layer1", "layer2", "layer3", "layer4", "head")),
+        (PreActResNet((1, 1, 1, 1), width=8, bottleneck=True), ("stem", "layer1", "layer4")),
+        (WideResNet(width=8, depth=10, widen=1), ("stem", "block1", "block2", "block3", "head")),
+        (LeNet(3, image_size=8), ("block1", "block2", "layer1", "layer2", "head")),
         (mlp((48, 5, 4, 3)), ("flatten", "layer1", "layer2", "head")),
     ],
 )
@@ -105,7 +116,7 @@ def test_every_named_module_is_a_place_to_mix(net, sites):
 def test_the_inside_of_a_block_is_not():
     from mmlib.mixing import Mixup
 
-    net = PreActResNet18(width=2).train()
+    net = PreActResNet18(width=8).train()
     mixup = Mixup(1.0, ("layer1.0.conv1",), lam=0.5)
     x = torch.randn(4, 3, 8, 8)
     with pytest.warns(ResidualBranchWarning):
