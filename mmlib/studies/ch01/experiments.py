@@ -17,6 +17,7 @@ from mmlib.measures.attacks import fgsm
 from mmlib.measures.scores import accuracy, mean_confidence
 from mmlib.mixing import Draw, Mixup, soft_cross_entropy, soft_targets
 from mmlib.models import build, mlp
+from mmlib.studies.networks import network, subset
 from mmlib.training import fit
 
 LAMBDAS = tuple(round(0.05 * step, 2) for step in range(21))
@@ -115,22 +116,6 @@ def draw_scheme(mixup: Mixup, scheme: str, size: int, generator: torch.Generator
     return replace(draw, partner=partner, lam=lam)
 
 
-def _subset(settings: dict, seed: int, device: str = "cpu") -> Dataset:
-    """Return this seed's part of the data set, balanced over classes, on the device."""
-    data = load(settings["data"], device=device)
-    # An embedded stand-in may hold fewer images than asked for; real data must hold them all.
-    return data.subset(settings["n_train"], settings["n_test"], seed=seed, at_most=data.embedded)
-
-
-def _network(settings: dict, data: Dataset, seed: int) -> nn.Module:
-    channels, size = data.x_train.shape[1], data.x_train.shape[-1]
-    model = build(
-        settings["model"], channels, len(data.classes), size, settings["width"], seed=seed
-    )
-    # channels_last is the faster layout for these nets on one CPU thread, and on a GPU.
-    return model.to(data.x_train.device, memory_format=torch.channels_last)
-
-
 def _fit(settings: dict, seed: int, model: nn.Module, data: Dataset, mixup: Mixup | None) -> None:
     fit(
         model,
@@ -153,8 +138,8 @@ def update_variance(settings: dict, seed: int, device: str = "cpu") -> dict:
     the data of the minibatch stay fixed. `label_sum` is the mean squared distance of the mixed
     targets' batch mean from that of the targets, which a lambda per batch leaves at 0.
     """
-    data = _subset(settings, seed, device)
-    model = _network(settings, data, seed)
+    data = subset(settings, seed, device)
+    model = network(settings, data, seed)
     generator = torch.Generator().manual_seed(seed)
     layers, size = tuple(settings["layers"]), settings["batch"]
     if settings["epochs"]:
@@ -185,8 +170,8 @@ def update_variance(settings: dict, seed: int, device: str = "cpu") -> dict:
 
 def train_scheme(settings: dict, seed: int, device: str = "cpu") -> dict:
     """Test scores after training with one way of drawing, per batch or per example."""
-    data = _subset(settings, seed, device)
-    model = _network(settings, data, seed)
+    data = subset(settings, seed, device)
+    model = network(settings, data, seed)
     mixup = Mixup(
         settings["alpha"],
         tuple(settings["layers"]),
@@ -216,8 +201,8 @@ def train_and_interpolate(settings: dict, seed: int, device: str = "cpu") -> tup
 
     All models of a seed see the same training subset, batches and test pairs.
     """
-    data = _subset(settings, seed, device)
-    model = _network(settings, data, seed)
+    data = subset(settings, seed, device)
+    model = network(settings, data, seed)
     _fit(settings, seed, model, data, mixup_of(settings, seed))
     scores = evaluate(model, data.x_test, data.y_test, inputs=data.inputs)
     metrics = {f"test_{key}": value for key, value in scores.items()}

@@ -1,0 +1,46 @@
+"""Chapter 03, supervised learning (v1 section 4.1, appendix A; ICML appendix C)."""
+
+from mmlib.studies.ch03 import evidence, experiments
+from mmlib.studies.ch03.grids import (
+    ALPHA,
+    ALPHAS,
+    BLOCKED,
+    COUNTS,
+    DEPTH,
+    DIGITS,
+    DROPOUT,
+    EPOCHS,
+    FULL,
+    GRADIENTS,
+    HYPER,
+    LOSS,
+    LOW_DATA,
+    METHODS,
+    RECIPES,
+    TABLE,
+    TOGGLES,
+    recipe_overrides,
+)
+
+__all__ = [
+    "ALPHA",
+    "ALPHAS",
+    "BLOCKED",
+    "COUNTS",
+    "DEPTH",
+    "DIGITS",
+    "DROPOUT",
+    "EPOCHS",
+    "FULL",
+    "GRADIENTS",
+    "HYPER",
+    "LOSS",
+    "LOW_DATA",
+    "METHODS",
+    "RECIPES",
+    "TABLE",
+    "TOGGLES",
+    "evidence",
+    "experiments",
+    "recipe_overrides",
+]
