@@ -12,6 +12,13 @@ from mmlib.measures.attacks import (
     pixel_step,
     signed_gradient,
 )
+from mmlib.measures.deformations import (
+    DEFORMATIONS,
+    Deformation,
+    deform,
+    deformation_matrices,
+    mirror_probability,
+)
 from mmlib.measures.evaluation import evaluate, evaluating, predict
 from mmlib.measures.gradients import gradient_variance
 from mmlib.measures.interpolation import Interpolation, cyclic_partner, interpolated
@@ -36,6 +43,8 @@ from mmlib.measures.scores import (
 )
 
 __all__ = [
+    "DEFORMATIONS",
+    "Deformation",
     "GradientNorms",
     "Interpolation",
     "OnPixels",
@@ -45,6 +54,8 @@ __all__ = [
     "accuracy",
     "brier",
     "cyclic_partner",
+    "deform",
+    "deformation_matrices",
     "entropy",
     "evaluate",
     "evaluating",
@@ -58,6 +69,7 @@ __all__ = [
     "iterated_signs",
     "loss_along",
     "mean_confidence",
+    "mirror_probability",
     "nll",
     "pgd",
     "pixel_epsilons",
