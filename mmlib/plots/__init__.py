@@ -46,6 +46,7 @@ LOOKS: dict[str, Look] = {
     "blocked": Look("gradient blocked", "#e69f00", "v", ":"),
     "factor": Look("factor mixup", "#009e73", "^", "-"),
     "kmixup": Look("k-mixup", "#56b4e9", "X", "-"),
+    "fgsm_training": Look("training on FGSM examples", "#882255", "<", "--"),
     "printed": Look("printed", "#000000", "*", ""),
     "ideal": Look("ideal classifier", "#000000", "_", ":"),
 }

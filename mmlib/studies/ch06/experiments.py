@@ -243,7 +243,8 @@ def network_settings(settings: dict) -> dict[str, dict[str, Any]]:
     """Return the settings of the networks that attack each other, those of the main study."""
     changes = {"manifold": {"alpha": settings["alpha"]}}
     return {
-        method: cell(settings["size"], method, settings["data"], **changes.get(method, {}))
+        method: cell(settings["size"], method, **changes.get(method, {}))
+        | {"data": settings["data"]}  # which is a stand-in where the files are absent
         for method in settings["methods"]
     }
 
