@@ -35,6 +35,32 @@ def number(**bounds: Any) -> Spec:
     return lambda name, value: checks.number(name, value, **bounds)
 
 
+def numbers(*, including: float | None = None, **bounds: Any) -> Spec:
+    """Allow a list of different finite numbers, each within the bounds of `mmlib.checks.number`.
+
+    One number, `including`, may have to be among them.
+
+    papermill reads a list from ``-y "alphas: [0.5, 2]"``; ``-p`` hands it over as text, which is
+    refused.
+
+    Example:
+        >>> numbers(low=0)("alphas", [0.5, 2])
+        (0.5, 2.0)
+    """
+
+    def check(name: str, value: Any) -> tuple[float, ...]:
+        if not isinstance(value, (list, tuple)) or not value:
+            raise TypeError(f"{name}: expected a list of numbers, but got {value!r}")
+        found = tuple(checks.number(f"{name}[{i}]", v, **bounds) for i, v in enumerate(value))
+        if len(set(found)) < len(found):
+            raise ValueError(f"{name}: expected different numbers, but got {value!r}")
+        if including is not None and including not in found:
+            raise ValueError(f"{name}: expected {including:g} among them, but got {value!r}")
+        return found
+
+    return check
+
+
 def boolean() -> Spec:
     """Allow True or False; papermill hands over ``-p flag true`` as text, which is refused."""
     return checks.boolean

@@ -19,6 +19,7 @@ from mmlib.studies.ch03.grids import (
     RECIPES,
     TABLE,
     TOGGLES,
+    alpha_study,
     recipe_overrides,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "RECIPES",
     "TABLE",
     "TOGGLES",
+    "alpha_study",
     "evidence",
     "experiments",
     "recipe_overrides",

@@ -9,7 +9,6 @@ from mmlib.evidence import Runs, components, errors, paired, sample
 from mmlib.evidence.findings import Paired, per_seed
 from mmlib.studies.ch03.grids import (
     ALPHA,
-    ALPHAS,
     BLOCKED,
     COUNTS,
     DEPTH,
@@ -208,8 +207,7 @@ def _alpha_two(runs: Runs) -> object:
         {
             f"{data}, against {alpha:g}": _alphas(runs, data, alpha)
             for data in dict.fromkeys(runs.table["data"])
-            for alpha in ALPHAS
-            if alpha != 2.0
+            for alpha in _others(runs)
         }
     )
 
@@ -217,9 +215,11 @@ def _alpha_two(runs: Runs) -> object:
 @ALPHA.evidence("MMF-C1-mm")
 def _alpha_best(runs: Runs) -> object:
     data = runs.table["data"].iloc[0]
-    return components(
-        {f"against {alpha:g}": _alphas(runs, data, alpha) for alpha in ALPHAS if alpha != 2.0}
-    )
+    return components({f"against {alpha:g}": _alphas(runs, data, alpha) for alpha in _others(runs)})
+
+
+def _others(runs: Runs) -> list[float]:
+    return [alpha for alpha in sorted(runs.table["alpha"].dropna().unique()) if alpha != 2.0]
 
 
 def _alphas(runs: Runs, data: str, other: float) -> Any:
