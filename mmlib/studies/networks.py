@@ -73,8 +73,9 @@ _SIZES: dict[str, dict[str, dict[str, Any]]] = {
 _SIZES["cifar100"] = _SIZES["cifar10"]
 _MODELS = dict.fromkeys(("cifar10", "cifar100"), {"model": "preactresnet18"})
 _MODELS["mnist"] = {"model": "lenet"}
-# Digits are neither mirrored nor cropped, and LeNet, which has no batch norm, needs smaller steps.
-_OF_DATA = {"mnist": {"pad": 0, "flip": False, "lr": 0.05}}
+# Digits are neither mirrored nor cropped. LeNet has no batch norm: at rates of 0.05 and more plain
+# training breaks down for some seeds.
+_OF_DATA = {"mnist": {"pad": 0, "flip": False, "lr": 0.02}}
 
 _TRAINING_KEYS = frozenset(
     "data model width options method alpha input_alpha layers k detach train_epsilon loss epochs "

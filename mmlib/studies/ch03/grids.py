@@ -152,10 +152,10 @@ def _fewer(profile: str) -> int:
 HYPER = _study(
     "hyper-parameters",
     lambda p: [
-        *(_digits(p, "none", n_train=_fewer(p), lr=lr) for lr in (0.02, 0.05)),
+        *(_digits(p, "none", n_train=_fewer(p), lr=lr) for lr in (0.01, 0.02)),
         *(
             _digits(p, "manifold", n_train=_fewer(p), lr=lr, alpha=a, layers=layers)
-            for lr in (0.02, 0.05)
+            for lr in (0.01, 0.02)
             for a in (0.5, 2.0, 6.0)
             for layers in (
                 ("block1",),
