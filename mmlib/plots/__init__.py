@@ -41,7 +41,7 @@ class Look(NamedTuple):
 LOOKS: dict[str, Look] = {
     "none": Look("no mixup", "#4d4d4d", "o", "--"),
     "input": Look("input mixup", "#0072b2", "s", "-."),
-    "input_2": Look("input mixup, α = 2", "#44aadd", "h", "-."),
+    "input_2": Look("input mixup, α = 2", "#332288", "h", "-."),
     "manifold": Look("Manifold Mixup", "#d55e00", "D", "-"),
     "manifold_all": Look("Manifold Mixup, all layers", "#cc79a7", "P", "-"),
     "blocked": Look("gradient blocked", "#e69f00", "v", ":"),

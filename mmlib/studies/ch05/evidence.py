@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mmlib.evidence import Runs, components, errors, exact, paired, per_seed, sample
 from mmlib.measures import DEFORMATIONS
-from mmlib.studies.ch05.experiments import READINGS
+from mmlib.studies.ch05.experiments import BANDS, READINGS
 from mmlib.studies.ch05.grids import DEFINITION, DEFORMED, SAME, SUBSET
 from mmlib.studies.ch05.printed import METHODS, printed_rows, rows_led
 
@@ -45,6 +46,29 @@ def mean_accuracies(runs: Runs, reading: str, metric: str = "accuracy") -> pd.Da
     """Return the mean over seeds of `accuracies`."""
     tables = accuracies(runs, reading, metric)
     return sum(tables.values()) / len(tables)
+
+
+def shearing_samples(runs: Runs, reading: str) -> np.ndarray:
+    """Return accuracy (%) in the five rows of shearing, mean over the four methods: (seeds, 5).
+
+    Args:
+        runs: those of `DEFORMED`.
+        reading: ``"text"``, ``"released"``, ``"unmirrored"`` or ``"linear"``.
+    """
+    return _over_methods(runs, [f"{reading}_{row}_accuracy" for row in _rows("shearing")])
+
+
+def band_samples(runs: Runs, reading: str) -> np.ndarray:
+    """Return accuracy (%) in sixths of the widest shearing, mean over methods: (seeds, 6)."""
+    return _over_methods(runs, [f"{reading}_band_{i + 1}_accuracy" for i in range(BANDS)])
+
+
+def _over_methods(runs: Runs, metrics: list[str]) -> np.ndarray:
+    columns = []
+    for metric in metrics:
+        by = {m: per_seed(runs.table, metric, where(runs) | {"method": m}) for m in METHODS}
+        columns.append(pd.DataFrame(by).dropna().mean(axis=1))
+    return pd.concat(columns, axis=1).dropna().to_numpy()
 
 
 def _rows(kind: str | None = None) -> list[str]:
