@@ -86,3 +86,18 @@ def test_what_papermill_injects_is_known_exactly():
 def test_a_declared_parameter_must_be_set():
     with pytest.raises(ParameterError, match="alpha: expected a value in the parameters cell"):
         parameters({"seed": 0}, alpha=allow.number())
+
+
+def test_lists_of_numbers():
+    spec = allow.numbers(low=0, low_open=True, including=2.0)
+    assert spec("alphas", [0.5, 2]) == (0.5, 2.0)
+    for value, message in (
+        ("[0.5, 2]", "alphas: expected a list of numbers, but got"),
+        ([], "expected a list of numbers"),
+        ([2.0, "1"], r"alphas\[1\]: expected a finite number > 0, but got '1'"),
+        ([2.0, -1], r"alphas\[1\]"),
+        ([2.0, 2], "different numbers"),
+        ([0.5, 1.0], "expected 2 among them"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            spec("alphas", value)
