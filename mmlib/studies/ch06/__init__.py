@@ -79,7 +79,7 @@ TRANSFER = Study(
 )
 
 # Normalised units. A period that divides the attack's step of 0.01, and one that does not.
-_MASKS = [{"amplitude": 0.008, "period": period} for period in (0.01, 0.0127)]
+_MASKS = [{"amplitude": 0.004, "period": period} for period in (0.01, 0.0127)]
 
 MASKED = Study(
     "ch06-masked",
