@@ -44,7 +44,8 @@ def test_code_on_the_use_page_runs_in_order(capsys):
     for block in blocks:
         exec(compile(block, "book/use_it.md", "exec"), space)
     said = capsys.readouterr().out.splitlines()
-    assert "alpha" in said[0] and "layr1" in said[1] and "eval" in said[2]
+    assert "epochs was 3, now 4" in said[0]
+    assert "alpha" in said[1] and "layr1" in said[2] and "eval" in said[3]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
