@@ -39,16 +39,25 @@ def table_one(runs: Runs) -> Figure:
 
 
 def curves(runs: Runs, methods: Sequence[str] = ("none", "input", "manifold", "blocked")) -> Figure:
-    """Test NLL of the watched images and training loss against the epoch."""
+    """Test NLL of the watched images and training loss against the epoch.
+
+    The NLL of the first epochs can be several times that of the rest: it leaves the frame.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 2.9))
+    settled = []
     for method in methods:
         rows = runs.table.index[runs.table["method"] == method]
         arrays = [runs.arrays(i) for i in rows]
         epoch = arrays[0]["epoch"]
-        curve(left, epoch, np.stack([a["watched_nll"] for a in arrays]), method)
+        nll = np.stack([a["watched_nll"] for a in arrays])
+        curve(left, epoch, nll, method)
+        settled.append(nll[:, nll.shape[1] // 4 :])
         losses = np.stack([a["train_loss"] for a in arrays])
         curve(right, range(1, losses.shape[1] + 1), losses, method, every=20)
+    low, high = np.min(settled), np.max(settled)
+    margin = 0.15 * (high - low)
     left.set(xlabel="epoch", ylabel="test NLL, nats", title="test")
+    left.set_ylim(low - margin, high + 2 * margin)
     right.set(xlabel="epoch", ylabel="loss that is minimised", title="training")
     left.legend(fontsize=8)
     return figure
