@@ -244,3 +244,20 @@ def test_perturb_sees_the_prepared_batch_and_replaces_it():
     fit(two, 2 * x, y, batch_size=10, generator=rng())
     assert torch.equal(one.weight, two.weight)
     assert seen == [(True, 10, 10), (True, 10, 10), (True, 3, 3)]
+
+
+def test_a_compiled_run_mixes_as_an_eager_one():
+    def weights(compiled):
+        net = build("mlp", image_size=3, num_classes=2, width=8, seed=0)
+        x = torch.randn(40, 1, 3, 3, generator=rng())
+        mixup = Mixup(1.0, ("input", "layer1"), generator=rng(1))
+        y = (x.sum((1, 2, 3)) > 0).long()
+        options = dict(epochs=2, batch_size=10, evaluate=lambda m: evaluate(m, x, y))
+        history = fit(net, x, y, mixup=mixup, compile=compiled, generator=rng(), **options)
+        return torch.cat([p.detach().flatten() for p in net.parameters()]), history
+
+    eager, first = weights(False)
+    compiled, second = weights(True)
+    assert torch.allclose(eager, compiled, atol=1e-5)
+    assert first.column("train_loss") == pytest.approx(second.column("train_loss"), abs=1e-5)
+    assert first.column("nll") == pytest.approx(second.column("nll"), abs=1e-4)
