@@ -116,9 +116,10 @@ def _zoom_out(runs: Runs) -> object:
 @DEFORMED.evidence("MM1-T7-all")
 def _consistently(runs: Runs) -> object:
     parts: dict[str, Any] = {"printed rows": exact(int(rows_led(printed_rows()).sum()), "13")}
-    for reading in READINGS:
-        led = [int(rows_led(table).sum()) for table in accuracies(runs, reading).values()]
-        parts[f"rows led, {reading}"] = sample(led)
+    for row in _rows():
+        for other in OTHERS:
+            found = _better(runs, f"text_{row}_accuracy", "manifold", other)
+            parts[f"{row}, manifold over {other}"] = found
     return components(parts)
 
 
