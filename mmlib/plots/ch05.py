@@ -24,7 +24,7 @@ READING_LOOKS = {
     "text": ("the text: tangent", "#d55e00", "o", "-"),
     "released": ("the code: mirrors", "#0072b2", "s", "-"),
     "unmirrored": ("the code, not mirrored", "#56b4e9", "^", "--"),
-    "linear": ("never comes back", "#4d4d4d", "x", ":"),
+    "linear": ("x + s y: no return", "#4d4d4d", "x", ":"),
 }
 _KINDS = {
     "rotation": "rotation ±{:g}°",
@@ -157,7 +157,7 @@ def tables(columns: Mapping[str, pd.DataFrame]) -> Figure:
                 box.set(fill=False, edgecolor=edge, linewidth=1.4)
                 ax.add_patch(box)
         for edge in (3.5, 8.5, 12.5):
-            ax.axhline(edge, color="white", linewidth=2.5)
+            ax.axhline(edge, color="white", linewidth=2.5, zorder=0.5)
         names = ["none", "input", "input\nα = 2", "manifold"]
         ax.set_xticks(range(len(names)), names, fontsize=8)
         ax.set_title(title)
