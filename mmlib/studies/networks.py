@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmlib.checks import choice
+from mmlib.checks import choice, integer
 from mmlib.data import load
 from mmlib.data.dataset import Dataset
 from mmlib.evidence.fingerprint import code_fingerprint
@@ -116,7 +116,7 @@ def cell(
         **changes: settings that replace these, e.g. ``model="small_conv"`` or ``n_train=500``.
 
     Raises:
-        ValueError: unknown profile, method, data, recipe or model.
+        ValueError: unknown profile, method, data, recipe or model, or fewer images than classes.
 
     Example:
         >>> one = cell("quick", "manifold")
@@ -133,6 +133,9 @@ def cell(
         settings.setdefault("layers", sites[: settings.pop("sites")])
     if not settings["model"].startswith("preactresnet"):
         settings.pop("final_norm", None)
+    classes = 100 if settings["data"] == "cifar100" else 10
+    if settings["n_train"] is not None:  # balanced over classes, so fewer would leave some out
+        integer("n_train", settings["n_train"], low=classes)
     settings.pop("selection")  # a way of reading a finished run, not of making one
     settings.setdefault("watch_every", 4 if profile == "quick" else 1)
     settings["precision"] = "bf16" if profile == "paper" else "float32"

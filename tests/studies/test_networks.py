@@ -100,6 +100,13 @@ def test_wrong_names_are_refused(arguments, message):
         cell("quick", "none", recipe_name="texts")
 
 
+def test_no_class_may_be_missing():
+    with pytest.raises(ValueError, match="n_train: expected an integer >= 10, but got 9"):
+        cell("quick", "none", n_train=9)
+    with pytest.raises(ValueError, match="n_train: expected an integer >= 100, but got 99"):
+        cell("quick", "none", "cifar100", n_train=99)
+
+
 def test_recipes_differ_in_what_is_listed_and_in_nothing_else():
     text, code = recipes.recipe("text"), recipes.recipe("released")
     differing = {key for key in text if text[key] != code[key]}
