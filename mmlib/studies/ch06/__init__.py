@@ -69,8 +69,8 @@ TRANSFER = Study(
     experiments.transferred,
     {
         profile: [
-            {"data": "cifar10", "size": profile, "methods": list(METHODS), "alpha": 2.0}
-            | {"n": n, "levels": [2, 8]}
+            {"data": "cifar10", "alpha": 2.0, "n": n, "levels": [2, 8]}
+            | {"networks": {method: cell(profile, method) for method in METHODS}}
         ]
         for profile, n in {"smoke": 20, "quick": 500, "paper": 2000}.items()
     },

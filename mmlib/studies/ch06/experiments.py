@@ -27,7 +27,7 @@ from mmlib.measures import (
 )
 from mmlib.measures.scores import nll
 from mmlib.models import mlp
-from mmlib.studies.networks import Network, cell, trained
+from mmlib.studies.networks import Network, trained
 
 LEVELS = (0.5, 1, 2, 4, 8, 16)  # epsilon in grey levels, 255ths of the image range
 PGD_LEVELS = (2, 4, 8)
@@ -241,12 +241,12 @@ def transferred(settings: dict, seed: int, device: str = "cpu") -> dict:
 
 def network_settings(settings: dict) -> dict[str, dict[str, Any]]:
     """Return the settings of the networks that attack each other, those of the main study."""
-    changes = {"manifold": {"alpha": settings["alpha"]}}
-    return {
-        method: cell(settings["size"], method, **changes.get(method, {}))
-        | {"data": settings["data"]}  # which is a stand-in where the files are absent
-        for method in settings["methods"]
-    }
+    found = {}
+    for method, one in settings["networks"].items():
+        found[method] = one | {"data": settings["data"]}  # a stand-in, where the files are absent
+        if "alpha" in one:
+            found[method]["alpha"] = settings["alpha"]
+    return found
 
 
 # ------------------------------------------------------------------------ a mask on purpose
