@@ -63,14 +63,16 @@ def accuracy_against_epsilon(runs: Runs, std: float) -> Figure:
         ax.minorticks_off()
         for epsilon in (255 * PRINTED * std, 255 * PRINTED):
             ax.axvline(epsilon, color="black", linewidth=0.8, linestyle=":")
-    axes[0].annotate(
-        "0.03\nnormalised", (255 * PRINTED * std, 1), fontsize=7.5, ha="right", xytext=(-3, 0),
-        textcoords="offset points",
-    )  # fmt: skip
-    axes[0].annotate(
-        "0.03\nin pixels", (255 * PRINTED, 1), fontsize=7.5, xytext=(3, 0),
-        textcoords="offset points",
-    )  # fmt: skip
+    for epsilon, unit in ((255 * PRINTED * std, "normalised"), (255 * PRINTED, "pixels")):
+        axes[0].annotate(
+            f"0.03\n{unit}",
+            (epsilon, 0.99),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="top",
+            fontsize=7.5,
+        )
     axes[0].set_ylabel("accuracy, %")
     axes[1].legend(fontsize=8)
     return figure
