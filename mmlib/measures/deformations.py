@@ -216,9 +216,10 @@ def _bilinear(pixels: Tensor, places: Tensor, colour: Tensor) -> Tensor:
 
 
 def mirror_probability(strength: float) -> float:
-    """Return how often the released shearing mirrors an image: P(|s| > 90) for s ~ U(-p, p).
+    """Return how often the released shearing mirrors an image.
 
-    ``max(0, 1 - 90 / p)`` for p up to 270 degrees.
+    It does where the angle, uniform in (-p, p), is more than 90 degrees either way, which has the
+    probability ``max(0, 1 - 90 / p)`` for p up to 270 degrees.
 
     Args:
         strength: p in degrees, at most 270.

@@ -293,3 +293,9 @@ def test_components_are_what_all_rules_judge():
         function, also = study.claims[claim]
         found = function(*(fake(one, lambda *_: 1.0) for one in (study, *also)))
         assert type(found) is type(components({"a": next(iter(found.parts.values()))}))
+
+
+def test_another_length_reaches_every_network_that_transfers():
+    assert ch06.transfer_length("quick", None) == {}
+    nets = ch06.transfer_length("quick", 2)["networks"]
+    assert set(nets) == set(ch06.METHODS) and all(one["epochs"] == 2 for one in nets.values())

@@ -78,6 +78,15 @@ TRANSFER = Study(
     live_seeds={"quick": 1},
 )
 
+
+def transfer_length(profile: str, epochs: int | None) -> dict[str, object]:
+    """Return the override that trains the networks of `TRANSFER` for another number of epochs."""
+    if epochs is None:
+        return {}
+    nets = TRANSFER.grid[profile][0]["networks"]
+    return {"networks": {method: one | {"epochs": epochs} for method, one in nets.items()}}
+
+
 # Normalised units. A period that divides the attack's step of 0.01, and one that does not.
 _MASKS = [{"amplitude": 0.004, "period": period} for period in (0.01, 0.0127)]
 
