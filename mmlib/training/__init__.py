@@ -4,5 +4,17 @@ from mmlib.training.augment import CropFlip
 from mmlib.training.checkpoint import CheckpointError
 from mmlib.training.fit import fit, learning_rate
 from mmlib.training.history import History
+from mmlib.training.mixes import PAIRS, VARIANTS, Mixes, realness, variant
 
-__all__ = ["CheckpointError", "CropFlip", "History", "fit", "learning_rate"]
+__all__ = [
+    "CheckpointError",
+    "CropFlip",
+    "History",
+    "Mixes",
+    "PAIRS",
+    "VARIANTS",
+    "fit",
+    "learning_rate",
+    "realness",
+    "variant",
+]
