@@ -20,6 +20,16 @@ from mmlib.measures.deformations import (
     mirror_probability,
 )
 from mmlib.measures.evaluation import evaluate, evaluating, predict
+from mmlib.measures.generation import (
+    FeatureLaw,
+    Features,
+    best_features,
+    classifier_features,
+    classifier_score,
+    feature_law,
+    frechet_distance,
+    generation_scores,
+)
 from mmlib.measures.gradients import gradient_variance
 from mmlib.measures.interpolation import Interpolation, cyclic_partner, interpolated
 from mmlib.measures.masking import (
@@ -45,6 +55,8 @@ from mmlib.measures.scores import (
 __all__ = [
     "DEFORMATIONS",
     "Deformation",
+    "FeatureLaw",
+    "Features",
     "GradientNorms",
     "Interpolation",
     "OnPixels",
@@ -52,7 +64,10 @@ __all__ = [
     "SpanShare",
     "Wobble",
     "accuracy",
+    "best_features",
     "brier",
+    "classifier_features",
+    "classifier_score",
     "cyclic_partner",
     "deform",
     "deformation_matrices",
@@ -60,8 +75,11 @@ __all__ = [
     "evaluate",
     "evaluating",
     "expected_calibration_error",
+    "feature_law",
     "fgsm",
     "fgsm_pixels",
+    "frechet_distance",
+    "generation_scores",
     "gradient_norms",
     "gradient_variance",
     "input_gradients",

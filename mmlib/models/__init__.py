@@ -13,9 +13,12 @@ from mmlib.models.resnet import (
     PreActResNet50,
     PreActResNet152,
 )
+from mmlib.models.sngan import Discriminator, Generator, sngan_pair
 from mmlib.models.wideresnet import WideResNet
 
 __all__ = [
+    "Discriminator",
+    "Generator",
     "LeNet",
     "PreActBlock",
     "PreActBottleneck",
@@ -29,4 +32,5 @@ __all__ = [
     "build",
     "layers_before",
     "mlp",
+    "sngan_pair",
 ]
