@@ -45,7 +45,6 @@ def net_of(net: EnsembleMLP, member: int, start: int, stop: int, h: torch.Tensor
     return h
 
 
-@torch.no_grad()
 def literal(net, base, mixes, draws, member, loss):
     """(discriminator, generator) losses of one member, sample by sample."""
     n = base.shape[1] // 2
@@ -53,7 +52,7 @@ def literal(net, base, mixes, draws, member, loss):
     depth = len(net.layers)
 
     def out(x):
-        return float(net_of(net, member, 0, depth, x))
+        return net_of(net, member, 0, depth, x).item()
 
     d_loss = g_loss = 0.0
     if mixes is None or not mixes.alone:
@@ -74,7 +73,7 @@ def literal(net, base, mixes, draws, member, loss):
             h1 = net_of(net, member, 0, site, ends[first][0][i])
             h2 = net_of(net, member, 0, site, ends[second][0][j])
             weight = float(lam[i])
-            d = float(net_of(net, member, site, depth, weight * h1 + (1 - weight) * h2))
+            d = net_of(net, member, site, depth, weight * h1 + (1 - weight) * h2).item()
             y = weight * ends[first][1] + (1 - weight) * ends[second][1]
             y = y if mixes.labels == "soft" else 0.0
             term = mixes.weight * loss(d, y) / n
@@ -102,7 +101,7 @@ def test_losses_are_those_of_the_equations(objective):
     for member, mixes in enumerate(MEMBERS.values()):
         expected = literal(net, base, mixes, draws, member, loss)
         found = (found_d[member].item(), found_g[member].item())
-        assert found == pytest.approx(expected, abs=1e-10)
+        assert found == pytest.approx(expected, abs=1e-8)  # softplus is linear above 20
 
 
 def test_penalty_is_the_squared_gradient_at_real_points():
@@ -115,7 +114,7 @@ def test_penalty_is_the_squared_gradient_at_real_points():
         for gamma in (10.0, 0.0)
     )
     expected = 10 * net.layers[0].weight.square().sum()
-    assert float(with_it - without) == pytest.approx(float(expected), abs=1e-12)
+    assert (with_it - without).item() == pytest.approx(expected.item(), abs=1e-12)
 
 
 @pytest.mark.parametrize("settings", [{"spectral": True}, {"gamma": 10.0}, {"n_dis": 2}])
