@@ -44,6 +44,7 @@ LAYERS = {
     "all": ("input", "block1", "block2"),
 }
 SHARES = tuple(step / 20 for step in range(21))  # weights of the real image along which d is read
+_LAST = 10  # rows of the history over which the losses are averaged, of 40
 _WATCHED = 16  # images of each evaluation that are kept
 
 
@@ -87,7 +88,7 @@ _SIZES = {
     | {"width": 8, "generator_width": 8, "batch": 4, "updates": 4, "every": 2, "n_fake": 40}
     | {"n_real": 60, "classifier": cell("smoke", "none", "mnist", model="small_conv", width=4)},
     "quick": _DIGITS
-    | {"width": 16, "generator_width": 16, "batch": 32, "updates": 1000, "every": 250}
+    | {"width": 16, "generator_width": 16, "batch": 32, "updates": 800, "every": 200}
     | {"n_fake": 2000, "n_real": None}
     | {
         "classifier": cell(
@@ -214,7 +215,7 @@ def generated(settings: dict, seed: int, device: str = "cpu") -> tuple[dict, dic
     Metrics: ``frechet`` and ``score`` (or ``fid`` and ``inception_score``, through Inception
     alone) at the end; ``*_start`` before the first update; ``*_floor``: of as many real training
     images, which is as good as it gets. ``d_loss``, ``g_loss``, ``d_real``, ``d_fake`` (mean
-    logits) over the last recorded updates. ``update_seconds``.
+    logits) over the last ten rows, a quarter of the game. ``update_seconds``.
 
     Arrays: ``update`` of the evaluations, with the curve of each score; ``progress`` (moments,
     16, H, W[, 3]) images of fixed latent vectors at the evaluations, ``samples`` (64, H, W[, 3]) at
@@ -243,7 +244,7 @@ def generated(settings: dict, seed: int, device: str = "cpu") -> tuple[dict, dic
     metrics |= {f"{name}_start": looked[0][name] for name in floor}
     metrics |= {f"{name}_floor": value for name, value in floor.items()}
     curves = ("d_loss", "g_loss", "d_real", "d_fake")
-    metrics |= {name: history.last[name] for name in curves}
+    metrics |= {name: float(np.mean(history.column(name)[-_LAST:])) for name in curves}
     metrics["update_seconds"] = history.last["seconds"] / history.steps
 
     fake = generate(generator, settings["n_fake"], seed + 20_000)
