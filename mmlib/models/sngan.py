@@ -77,7 +77,7 @@ class DownBlock(nn.Module):
 class Generator(nn.Module):
     """Latent normal vectors to images in (-1, 1).
 
-    A linear map to a ``(width, S0, S0)`` map, `UpBlock` s to the image size, batch norm, ReLU, a
+    A linear map to a ``(width, S0, S0)`` map, an `UpBlock` for each doubling, batch norm, ReLU, a
     3 x 3 convolution and tanh (Miyato et al., 2018, appendix B: latent 128, width 256, 32 pixels).
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,6 +166,7 @@ def play(
             now, last = history.steps, history.steps == updates
             due = [last or now % one == 0 for one in every]
             if any(due):
+                game.look()
                 row = game.row()
                 if evaluate is not None and due[1]:
                     row |= game.looked_at(evaluate)
@@ -280,15 +281,21 @@ class _Game:
 
         Finite samples with a bad loss of either step mean that the discriminator is bad.
         """
-        for update, state in self.unlooked:
-            loss, good = state.tolist()
+        updates, states = zip(*self.unlooked, strict=True) if self.unlooked else ((), ())
+        for update, (loss, good) in zip(updates, _lists(states), strict=True):
             if not good or not math.isfinite(loss):
-                if self.seen["d"]:
-                    self.history.epochs.append(self.row())
+                self.keep()
                 player = "discriminator" if good else "generator"
                 what = f"the loss is {loss}" if good else "its samples are not finite"
                 raise GameStopped(player, update, what, self.history)
         self.unlooked = []
+
+    def keep(self) -> None:
+        """Record the updates since the last row, if there are any and all is finite."""
+        row, rows = self.row(), self.history.epochs
+        finite = all(map(math.isfinite, row.values()))
+        if finite and row["update"] > (rows[-1]["update"] if rows else 0):
+            rows.append(row)
 
     def looked_at(self, evaluate: Callable[[nn.Module], dict[str, Any]]) -> dict[str, Any]:
         """Return what an evaluation says; the time it takes is none of the game's."""
@@ -306,6 +313,11 @@ class _Game:
                 row[name] = float(torch.stack([one[name] for one in steps]).mean())
             steps.clear()
         return row
+
+
+def _lists(rows: Sequence[Tensor]) -> list[list[float]]:
+    """Return the rows as numbers, fetched from the device at once."""
+    return torch.stack(list(rows)).tolist() if rows else []
 
 
 @contextmanager

@@ -228,9 +228,17 @@ def test_a_bad_player_is_named_and_records_are_kept(who, mixes, calls):
     stopped = caught.value
     assert (stopped.player, stopped.update) == (who, 3)
     assert stopped.history.steps == 2
-    assert [row["update"] for row in stopped.history.epochs][0] == 2
+    assert [row["update"] for row in stopped.history.epochs] == [2]
     assert all(math.isfinite(row["d_loss"]) for row in stopped.history.epochs)
     assert weights(generator, discriminator).isfinite().all()
+
+
+def test_updates_since_the_last_row_are_kept():
+    generator, discriminator = plane()
+    with pytest.raises(GameStopped) as caught:
+        play(Turning(generator, 7), discriminator, points(), updates=9, batch_size=4, rng=rng())
+    (row,) = caught.value.history.epochs
+    assert caught.value.update == 4 and row["update"] == 3 and math.isfinite(row["g_loss"])
 
 
 def test_real_samples_with_nan_stop_the_game_at_once():
