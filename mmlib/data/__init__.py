@@ -10,6 +10,7 @@ from mmlib.data.registry import (
     resolve,
     title_of,
 )
+from mmlib.data.split import Split, ssl_split
 from mmlib.data.store import (
     DataDamagedError,
     DataError,
@@ -17,12 +18,14 @@ from mmlib.data.store import (
     StandInWarning,
     cache_root,
 )
+from mmlib.data.toys import rings, two_moons
 
 __all__ = [
     "DataDamagedError",
     "DataError",
     "DataNotFoundError",
     "Dataset",
+    "Split",
     "StandInWarning",
     "Table",
     "available",
@@ -32,5 +35,8 @@ __all__ = [
     "load",
     "names",
     "resolve",
+    "rings",
+    "ssl_split",
     "title_of",
+    "two_moons",
 ]

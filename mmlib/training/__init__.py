@@ -2,7 +2,9 @@
 
 from mmlib.training.augment import CropFlip
 from mmlib.training.checkpoint import CheckpointError
+from mmlib.training.consistency import average_into, vat_loss, virtual_adversary
 from mmlib.training.fit import fit, learning_rate
+from mmlib.training.fit_ssl import Fitted, RunStopped, fit_ssl
 from mmlib.training.game import GameStopped, play
 from mmlib.training.history import History
 from mmlib.training.mixes import PAIRS, VARIANTS, Mixes, realness, variant
@@ -16,26 +18,51 @@ from mmlib.training.objectives import (
     label_loss,
     scored,
 )
+from mmlib.training.semi_supervised import (
+    Losses,
+    algorithm_1,
+    algorithm_3,
+    l1_penalty,
+    pseudo_targets,
+    sigmoid_ramp,
+)
+from mmlib.training.ssl_methods import MeanTeacher, Method, PseudoMix, VirtualAdversary
 
 __all__ = [
     "CheckpointError",
     "CropFlip",
+    "Fitted",
     "GameStopped",
     "History",
+    "Losses",
+    "MeanTeacher",
+    "Method",
     "Mixes",
     "OBJECTIVES",
     "PAIRS",
+    "PseudoMix",
+    "RunStopped",
     "Scored",
     "VARIANTS",
+    "VirtualAdversary",
+    "algorithm_1",
+    "algorithm_3",
+    "average_into",
     "discriminator_terms",
     "draw_mixes",
     "fit",
+    "fit_ssl",
     "generator_terms",
     "gradient_penalty",
+    "l1_penalty",
     "label_loss",
     "learning_rate",
     "play",
+    "pseudo_targets",
     "realness",
     "scored",
+    "sigmoid_ramp",
     "variant",
+    "vat_loss",
+    "virtual_adversary",
 ]

@@ -203,7 +203,8 @@ class VirtualAdversary(Method):
         """Return cross-entropy, the virtual adversarial loss, and their sum with the entropy."""
         (x,) = x_u
         l_s = soft_cross_entropy(model(x_l), y_l)
-        with torch.set_grad_enabled(self.entropy > 0):
+        precise = torch.autocast(x.device.type, enabled=False)  # as the passes it is compared with
+        with precise, torch.set_grad_enabled(self.entropy > 0):
             logits = model(x)
         l_us = vat_loss(
             model, x, logits, epsilon=self.epsilon, xi=self.xi, generator=self.generator
