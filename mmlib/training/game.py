@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from mmlib.checks import choice, integer, number, positive
@@ -29,6 +28,7 @@ from mmlib.training.objectives import (
     gradient_penalty,
     mixer,
     scored,
+    weights_once,
 )
 
 _LOOK_EVERY = 100  # steps between looks at the losses where a look means waiting for a device
@@ -233,7 +233,7 @@ class _Game:
         """Let the discriminator learn from real samples, fresh fakes and mixes."""
         with torch.no_grad():
             fake = self.fakes(len(real)).to(real.dtype)
-        with _weights_once(self.discriminator):
+        with weights_once(self.discriminator):
             said = self.say(real, fake)
             terms = discriminator_terms(said, self.mixes, self.objective)
             if self.gamma:
@@ -244,7 +244,7 @@ class _Game:
     def generator_step(self, real: Tensor) -> None:
         """Let the generator learn from what the discriminator says about fresh fakes."""
         fake = self.fakes(len(real)).to(real.dtype)
-        with _weights_once(self.discriminator):
+        with weights_once(self.discriminator):
             if self.mixes is not None and self.mixes.plays_mixes:
                 said = self.say(real, fake)
             else:
@@ -318,16 +318,6 @@ class _Game:
 def _lists(rows: Sequence[Tensor]) -> list[list[float]]:
     """Return the rows as numbers, fetched from the device at once."""
     return torch.stack(list(rows)).tolist() if rows else []
-
-
-@contextmanager
-def _weights_once(discriminator: nn.Module) -> Iterator[None]:
-    """Compute each spectrally normalised weight once, in full precision: one power iteration."""
-    with parametrize.cached():
-        for module in discriminator.modules():
-            for name in getattr(module, "parametrizations", ()):
-                getattr(module, name)
-        yield
 
 
 def _check_layers(discriminator: nn.Module, mixes: Mixes) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from mmlib.checks import choice
 from mmlib.mixing import Draw, Mixup
@@ -185,3 +188,13 @@ def gradient_penalty(discriminator: nn.Module, x: Tensor) -> Tensor:
     x = x.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
     return gradient.pow(2).flatten(1).sum(1).mean()
+
+
+@contextmanager
+def weights_once(discriminator: nn.Module) -> Iterator[None]:
+    """Compute each spectrally normalised weight once, in full precision: one power iteration."""
+    with parametrize.cached():
+        for module in discriminator.modules():
+            for name in getattr(module, "parametrizations", ()):
+                getattr(module, name)
+        yield
