@@ -333,6 +333,6 @@ DIGITS = Study(
         "quick": [game_cell(_SIZES["quick"], *row) | {"data": "mnist"} for row in _ROWS],
         "paper": [one | {"data": "cifar10"} for one in _paper()],
     },
-    seeds={"quick": 5, "paper": 3},
+    seeds={"quick": 5, "paper": 5},
     live_seeds={"quick": 1},
 )
