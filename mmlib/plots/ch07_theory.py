@@ -74,27 +74,28 @@ def best_in_the_plane(target: GaussianMixture, side: int = 121) -> Figure:
         mixed_log_density(x, target, law.quantile(u)).exp()
         for law in (Law("beta", 0.2, fold="min"), Law("uniform", 0.5))
     )
-    tiny = 1e-12
     maps = {
         "log density of the data": p.clamp(min=1e-6).log(),
-        "log density of mixes, λ ~ U(0, ½)": even.clamp(min=1e-6).log(),
-        "D*, equation 2": (p + tiny / 2) / (2 * p + folded + tiny),
-        "D*, equation 7": (p + even / 3 + tiny / 2) / (2 * p + even + tiny),
+        "log density of mixes": even.clamp(min=1e-6).log(),
+        "D*, equation 2": p / (2 * p + folded),
+        "D*, equation 7": (p + even / 3) / (2 * p + even),
     }
+    empty = p + folded + even < 1e-5  # neither data nor mixes: the best discriminator is anything
     figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.7), sharey=True)
     for ax, (title, values) in zip(axes, maps.items(), strict=True):
-        span = (0, 0.5) if title.startswith("D*") else (-8, 1)
-        shown = ax.imshow(
-            values.view(side, side).T.numpy(),
+        best = title.startswith("D*")
+        shown = np.where(empty & best, np.nan, values).reshape(side, side).T
+        drawn = ax.imshow(
+            shown,
             origin="lower",
             extent=(-reach, reach) * 2,
-            cmap="viridis" if title.startswith("D*") else "magma",
-            vmin=span[0],
-            vmax=span[1],
+            cmap="viridis" if best else "magma",
+            vmin=0 if best else -8,
+            vmax=0.5 if best else 1,
         )
         ax.set_title(title, fontsize=8.5)
         ax.grid(False)
-        figure.colorbar(shown, ax=ax, shrink=0.75)
+        figure.colorbar(drawn, ax=ax, shrink=0.75)
     return figure
 
 
