@@ -132,7 +132,7 @@ def _ramp(runs: Runs) -> object:
     )
 
 
-def _joined(runs: Runs, table: Runs) -> pd.DataFrame:
+def joined(runs: Runs, table: Runs) -> pd.DataFrame:
     """Return the runs of a study with those of the main one, which hold the text's choice."""
     main = table.table[table.table["method"] == "manifold"]
     return pd.concat([runs.table, main], ignore_index=True)
@@ -140,7 +140,7 @@ def _joined(runs: Runs, table: Runs) -> pd.DataFrame:
 
 @ALPHAS.evidence("MM1-C-alpha", also=(TABLE,))
 def _best_alphas(runs: Runs, table: Runs) -> object:
-    both, (data,) = _joined(runs, table), _data_of(runs)
+    both, (data,) = joined(runs, table), _data_of(runs)
     chosen = {"alpha": 0.1, "alpha_u": 2.0, "data": data}
     parts = {}
     for row in runs.table[["alpha", "alpha_u"]].drop_duplicates().itertuples(index=False):
@@ -152,7 +152,7 @@ def _best_alphas(runs: Runs, table: Runs) -> object:
 
 @WEIGHTS.evidence("MM1-C-weight", also=(TABLE,))
 def _best_weight(runs: Runs, table: Runs) -> object:
-    both = _joined(runs, table)
+    both = joined(runs, table)
     return components(
         {
             f"largest weight {weight:g}": _below(
