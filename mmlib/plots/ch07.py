@@ -16,6 +16,7 @@ from mmlib.evidence.findings import per_seed
 from mmlib.measures.modes import true_good_share
 from mmlib.plots import curve, image_grid, interval, look, points
 from mmlib.studies.ch07.evidence import by_member
+from mmlib.studies.ch07.experiments import SCORES
 from mmlib.studies.ch07.members import ALPHAS, LAYER_SETS, target_of
 from mmlib.studies.ch07.watched import Watched
 from mmlib.training.mixes import VARIANTS
@@ -143,6 +144,31 @@ def scores(runs: Runs, cells: Mapping[str, tuple[str, str]]) -> Figure:
 
 
 _REFERENCE = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
+
+
+def score_curves(
+    runs: Runs, cells: Mapping[str, tuple[str, str]], score: str = "quality"
+) -> Figure:
+    """A score of all formulations against the update, a panel for each (target, objective).
+
+    Args:
+        runs: those of the plane.
+        cells: title -> target and objective.
+        score: ``"quality"``, ``"modes"`` or ``"distance"``.
+    """
+    table, row = runs.table, SCORES.index(score)
+    figure, axes = plt.subplots(1, len(cells), figsize=(2.5 * len(cells) + 0.5, 2.9))
+    for ax, (title, (target, objective)) in zip(np.atleast_1d(axes), cells.items(), strict=True):
+        chosen = (table["target"] == target) & (table["objective"] == objective)
+        chosen &= table["group"] == "main"
+        seen = [runs.arrays(index) for index in table.index[chosen]]
+        for column, name in enumerate(VARIANTS):
+            lines = np.stack([one["scores"][:, row, column] for one in seen])
+            curve(ax, seen[0]["updates"], lines, name, label=name)
+        ax.set(xlabel="update", title=title)
+    np.atleast_1d(axes)[0].set_ylabel(LABELS[score])
+    np.atleast_1d(axes)[0].legend(fontsize=7)
+    return figure
 
 
 def places(runs: Runs) -> Figure:

@@ -48,7 +48,8 @@ def plane():
             for place, score in enumerate(("quality", "modes", "distance"))
         }
         cells.append({"target": target, "objective": objective, "group": group} | metrics)
-    arrays = {"points": np.zeros((6, 20, 2), "float16")}
+    arrays = {"points": np.zeros((6, 20, 2), "float16"), "updates": np.array([0, 5])}
+    arrays["scores"] = np.arange(36.0).reshape(2, 3, 6)
     return made_up([cell | {"floor": 0.05} for cell in cells], arrays)
 
 
@@ -140,6 +141,11 @@ def test_scores_are_means_over_seeds(plane):
     figure = figures.scores(plane, {"a": ("ring", "js"), "b": ("grid", "gp")})
     assert means(figure.axes[0]) == pytest.approx([0, 1, 2, 3, 4, 5])
     assert means(figure.axes[2]) == pytest.approx([20, 21, 22, 23, 24, 25])
+
+
+def test_curves_take_the_score_and_the_member(plane):
+    (ax,) = figures.score_curves(plane, {"a": ("ring", "js")}, "distance").axes
+    assert ax.lines[3].get_ydata().tolist() == [15, 33] and ax.lines[3].get_label() == "fr_ff"
 
 
 def test_places_and_figure_8(plane):
