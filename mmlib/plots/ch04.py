@@ -139,26 +139,33 @@ def table_4(runs: Runs) -> Figure:
     return figure
 
 
-def error_against_labels(labels: Runs, table: Runs) -> Figure:
-    """Test error against the number of labels; the main study adds its own number."""
-    (data,) = dict.fromkeys(labels.table["data"])
-    main = table.table[table.table["data"] == data]
-    both = pd.concat([labels.table, main], ignore_index=True)
+def error_against_labels(labels: Runs, fewer: Runs, table: Runs) -> Figure:
+    """Test error against the number of labels, a panel per study; the main one adds its number."""
+    figure, axes = plt.subplots(1, 2, figsize=(8.2, 3.3))
+    for ax, runs in zip(axes, (labels, fewer), strict=True):
+        _against_labels(ax, runs.table, table.table)
+    axes[0].set_ylabel("test error, %")
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+def _against_labels(ax: Axes, table: pd.DataFrame, main: pd.DataFrame) -> None:
+    data, methods = table["data"].iloc[0], list(dict.fromkeys(table["method"]))
+    main = main[(main["data"] == data) & main["method"].isin(methods)]
+    both = pd.concat([table, main], ignore_index=True)
     both = both.drop_duplicates(["method", "n_labels", "seed"])
     shared = set.intersection(*(set(g["seed"]) for _, g in both.groupby(["method", "n_labels"])))
     both = both[both["seed"].isin(shared)]
-    figure, ax = plt.subplots(figsize=(5.6, 3.3))
-    for method in ("supervised", "input", "manifold"):
+    for method in methods:
         one = both[both["method"] == method].pivot(index="seed", columns="n_labels", values="error")
         curve(ax, list(one.columns), one.to_numpy(), method, every=1)
     counts = sorted(set(both["n_labels"]))
-    ax.set(xscale="log", yscale="log", xlabel="labels", ylabel="test error, %")
+    ax.set(xscale="log", yscale="log", xlabel="labels", title=title_of(data))
     ax.set_xticks(counts, [f"{count:g}" for count in counts])
-    ax.yaxis.set_major_formatter(plt.matplotlib.ticker.FormatStrFormatter("%g"))
+    low, high = ax.get_ylim()
+    ticks = [tick for tick in (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 80) if low < tick < high]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-    ax.set_title(title_of(data))
-    ax.legend(fontsize=8)
-    return figure
 
 
 def learning_curves(runs: Runs, seed: int) -> Figure:
@@ -179,8 +186,8 @@ def learning_curves(runs: Runs, seed: int) -> Figure:
             ax.axvline(share * arrays["step"][-1], color="black", linewidth=0.8, linestyle=":")
         ax.set_xlabel("updates")
         ax.legend(fontsize=8)
-    left.set(ylabel="validation error, %", ylim=(0, None))
-    right.set(ylabel="loss", yscale="log", title="losses")
+    left.set(ylabel="%", ylim=(0, None), title="validation error")
+    right.set(yscale="log", title="losses of the batches")
     return figure
 
 

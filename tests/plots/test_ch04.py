@@ -107,7 +107,9 @@ def test_printed_errors_stand_beside_ours(table):
 
 def test_labels_join_the_main_study(table):
     labels = runs(ch04.LABELS, error)
-    (ax,) = figures.error_against_labels(labels, table).axes
+    ax, other = figures.error_against_labels(labels, runs(ch04.FEWER, error), table).axes
+    assert list(other.lines[0].get_xdata()) == [250, 4000]
+    assert list(other.lines[1].get_ydata()) == pytest.approx([28.2, 24.45])
     line = next(one for one in ax.lines if one.get_label() == look("supervised").label)
     assert list(line.get_xdata()) == [20, 100, 250, 1000]
     assert list(line.get_ydata()) == pytest.approx([50.1, 10.1, 4.1, 1.1])
@@ -116,7 +118,7 @@ def test_labels_join_the_main_study(table):
 def test_seeds_that_one_study_lacks_are_left_out(table):
     labels = runs(ch04.LABELS, error)
     labels.table = labels.table[labels.table["seed"] < 2]
-    (ax,) = figures.error_against_labels(labels, table).axes
+    ax, _ = figures.error_against_labels(labels, runs(ch04.FEWER, error), table).axes
     assert ax.lines[0].get_ydata()[0] == pytest.approx(50.05)
 
 

@@ -48,7 +48,20 @@ LABELS = Study(
     **_SEEDS,
 )
 
-SWITCHED = ("targets", "l1", "l1_on", "stream", "nesterov", "mode")
+# Added after the table had been seen: photographs where the network can fit its labels.
+FEWER = Study(
+    "ch04-fewer",
+    experiments.scored,
+    {
+        profile: [
+            cell(profile, method, "cifar10", n_labels=10 if profile == "smoke" else 250)
+            for method in ("supervised", "manifold")
+        ]
+        for profile in PROFILES
+    },
+    **_SEEDS,
+)
+
 SWITCHES = Study(
     "ch04-switches",
     experiments.scored,
