@@ -25,7 +25,8 @@ class Losses:
         supervised: L_S, a scalar in nats.
         unsupervised: L_US, a scalar; zero for a method without one.
         total: L = L_S + pi L_US, what is minimised.
-        labelled, unlabelled: the two mixes, where there are any.
+        labelled: the mix of the labelled batch, where there is one.
+        unlabelled: that of the unlabelled batch.
         pseudo: (B, K) pseudo-targets before they were mixed.
     """
 

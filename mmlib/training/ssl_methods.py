@@ -78,9 +78,11 @@ class PseudoMix(Method):
     """Algorithm 1; with input mixing alone Algorithm 3.
 
     Args:
-        labelled, unlabelled: how to mix the two batches.
+        labelled: how to mix the labelled batch.
+        unlabelled: how to mix the unlabelled batch.
         weight: largest consistency coefficient.
-        targets, mode: the pseudo-targets, as for `algorithm_1`.
+        targets: kind of the pseudo-targets, as for `algorithm_1`.
+        mode: of the pass that makes them, likewise.
 
     Raises:
         ValueError: the weight is negative, or a word is unknown.
