@@ -1,12 +1,11 @@
-"""Figures of chapter 07: games in the plane and on digits."""
+"""Figures of chapter 07: games in the plane."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,7 +13,8 @@ from mmlib.data.mixtures import GaussianMixture
 from mmlib.evidence import Runs
 from mmlib.evidence.findings import per_seed
 from mmlib.measures.modes import true_good_share
-from mmlib.plots import curve, image_grid, interval, look, points
+from mmlib.plots import curve, interval, look, points
+from mmlib.studies.ch07.beside import outward_shifts
 from mmlib.studies.ch07.evidence import by_member
 from mmlib.studies.ch07.experiments import SCORES
 from mmlib.studies.ch07.members import ALPHAS, LAYER_SETS, target_of
@@ -171,6 +171,24 @@ def score_curves(
     return figure
 
 
+def outward(runs: Runs) -> Figure:
+    """How far generated modes lie outward of the true ones on the ring, by objective."""
+    table = outward_shifts(runs)
+    objectives = list(dict.fromkeys(table["objective"]))
+    figure, axes = plt.subplots(
+        1, len(objectives), figsize=(2.6 * len(objectives) + 0.6, 2.7), sharey=True, squeeze=False
+    )
+    for ax, objective in zip(axes[0], objectives, strict=True):
+        for place, name in enumerate(VARIANTS):
+            values = per_seed(table, "shift", {"objective": objective, "member": name})
+            points(ax, place, values, name, label="_nolegend_")
+        ax.axhline(0, **_REFERENCE)
+        ax.set_xticks(range(len(VARIANTS)), VARIANTS, rotation=60, fontsize=8)
+        ax.set_title(objective)
+    axes[0, 0].set_ylabel("outward of the mode, σ")
+    return figure
+
+
 def places(runs: Runs) -> Figure:
     """Equation 2 by the place of the mix, with fake labels and soft ones; and no mixes."""
     table, where = by_member(runs), {"target": "ring", "objective": "js"}
@@ -257,48 +275,4 @@ def discriminator_steps(runs: Runs) -> Figure:
             points(ax, place, values, "none", label="_nolegend_")
         ax.set_xticks(range(len(cells)), [name for *_, name in cells], fontsize=8)
         ax.set(xlabel="discriminator updates", ylabel=LABELS[score])
-    return figure
-
-
-# ------------------------------------------------------------------------------ digits
-
-
-def _cell_name(row: Mapping) -> str:
-    """The variant, where it mixes if that is not the input, and the kind of row of Table 6."""
-    parts = [row["variant"], row.get("where"), row.get("row")]
-    return ", ".join(part for part in parts if isinstance(part, str) and part != "input")
-
-
-def image_table(runs: Runs, columns: Sequence[str]) -> pd.DataFrame:
-    """Mean and standard deviation over seeds of some metrics, a row per cell."""
-    table = runs.table.assign(cell=[_cell_name(row) for row in runs.table.to_dict("records")])
-    found = table.groupby("cell", sort=False)[list(columns)].agg(["mean", "std"])
-    found.columns = [f"{name} {what}" for name, what in found.columns]
-    return found
-
-
-def drawn(runs: Runs, count: int = 12) -> Figure:
-    """Images of the same latent vectors at the end of the first seed's games; rows are cells."""
-    first = runs.table[runs.table["seed"] == runs.table["seed"].min()]
-    rows = [_cell_name(row) for row in first.to_dict("records")]
-    images = np.stack([runs.arrays(index)["samples"][:count] for index in first.index])
-    return image_grid(images / 255, rows=rows, size=0.62)
-
-
-def image_curves(runs: Runs, score: str = "frechet") -> Figure:
-    """The score against the update, and the discriminator's output against the realness."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.1))
-    cells: dict[str, list] = {}
-    for index, row in zip(runs.table.index, runs.table.to_dict("records"), strict=True):
-        cells.setdefault(_cell_name(row), []).append(runs.arrays(index))
-    for name, arrays in cells.items():
-        base, _, where = name.partition(", ")
-        updates = arrays[0]["update"]
-        style = base if not where else {"final": "four", "fr": "eq1"}.get(base, base)
-        curve(left, updates, np.stack([one[score] for one in arrays]), style, label=name, every=1)
-        along = np.stack([one["along"] for one in arrays])
-        curve(right, np.linspace(0, 1, along.shape[1]), along, style, label=name, every=5)
-    left.set(xlabel="update", ylabel="Fréchet distance", yscale="log")
-    right.set(xlabel="weight of the real image", ylabel="mean discriminator output")
-    left.legend(fontsize=7)
     return figure

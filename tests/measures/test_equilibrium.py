@@ -12,6 +12,7 @@ from scipy import integrate
 from mmlib.measures.equilibrium import masses, push, resting_scale
 from mmlib.mixing import Law
 from mmlib.training.mixes import variant
+from mmlib.training.objectives import label_loss
 
 FEW = {"points": 401, "laws": 100}
 
@@ -132,6 +133,17 @@ def test_the_value_of_four_pairs_is_largest_at_the_truth():
     assert value(four, 1.0) == pytest.approx(3 * math.log(2), rel=1e-3)
     assert value(four, 1.0) > max(value(four, 0.9), value(four, 1.1))
     assert value(final, 1.03) > value(final, 1.0)
+
+
+@pytest.mark.parametrize(("a", "b", "best"), [(0.4, 0.6, -1), (0.7, 0.3, 1)])
+def test_hinge_is_smallest_at_the_sign_of_the_difference(a, b, best):
+    """Why nothing pushes at the truth under hinge: fr and final have a < b all over, d = -1."""
+    d = torch.linspace(-3, 3, 601, dtype=torch.float64)
+    loss = a * label_loss(d, 1.0, "hinge") + b * label_loss(d, 0.0, "hinge")
+    assert d[loss.argmin()].item() == pytest.approx(best)
+    for name in ("fr", "fr_ff", "final"):
+        found = masses(variant(name, 0.5), 1.0, **FEW)
+        assert (found.real < found.fake).all()
 
 
 def test_bad_input_is_named():

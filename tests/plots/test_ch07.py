@@ -12,9 +12,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from mmlib.data.mixtures import ring
 from mmlib.plots import ch07 as figures
+from mmlib.plots import ch07_digits as pictures
 from mmlib.plots import ch07_theory as theory
 from mmlib.plots import look
 from mmlib.studies import ch07
@@ -148,6 +150,22 @@ def test_curves_take_the_score_and_the_member(plane):
     assert ax.lines[3].get_ydata().tolist() == [15, 33] and ax.lines[3].get_label() == "fr_ff"
 
 
+def test_outward_shift_is_measured_along_the_centres(plane):
+    target = ring()
+    x = target.sample(20_000, torch.Generator().manual_seed(0)).numpy()
+    assert ch07.beside.outward(x, target) == pytest.approx(0, abs=0.03)
+    assert ch07.beside.outward(x * 1.05, target) == pytest.approx(1.0, abs=0.03)
+    assert np.isnan(ch07.beside.outward(0 * x, target))
+    moved = np.stack([x[:500] * (1 + place / 100) for place in range(6)])
+    runs = SimpleNamespace(table=plane.table, arrays=lambda row: {"points": moved})
+    table = ch07.beside.outward_shifts(runs)
+    assert len(table) == 3 * 6 * SEEDS and set(table["objective"]) == {"js", "hinge", "gp"}
+    four = table[table["member"] == "four"]["shift"]
+    base = table[table["member"] == "none"]["shift"]
+    assert four.mean() - base.mean() == pytest.approx(1.0, abs=0.1)
+    assert means(figures.outward(runs).axes[0])[5] == pytest.approx(four.mean())
+
+
 def test_places_and_figure_8(plane):
     left, right = figures.places(plane).axes
     names = list(members_of("hidden"))
@@ -199,12 +217,12 @@ def digits():
 
 
 def test_digit_figures_have_a_row_and_a_line_per_game(digits):
-    assert len(figures.drawn(digits, 5).axes) == 20
-    left, right = figures.image_curves(digits).axes
+    assert len(pictures.drawn(digits, 5).axes) == 20
+    left, right = pictures.image_curves(digits).axes
     labels = [line.get_label() for line in left.lines]
     assert labels == ["none", "fr", "fr, all", "final, all"]
     assert left.lines[0].get_ydata().tolist() == [9, 3] and len(right.lines) == 4
-    table = figures.image_table(digits, ["frechet"])
+    table = pictures.image_table(digits, ["frechet"])
     assert table["frechet mean"].tolist() == [0, 1, 2, 3] and list(table.index) == labels
 
 

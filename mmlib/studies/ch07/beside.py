@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from mmlib.data.mixtures import GaussianMixture
 from mmlib.evidence import Runs, per_seed, published
 from mmlib.evidence.statistics import mean_interval
 from mmlib.studies.ch07.evidence import LOWER, by_member, gain
+from mmlib.studies.ch07.members import target_of
+from mmlib.training.mixes import VARIANTS
 
 # Objectives in the plane -> models of Table 6, and variants -> its methods.
 _MODELS = {"gp": "GAN-GP", "js": "SN-GAN", "hinge": "SN-GAN + hinge"}
@@ -134,3 +137,44 @@ def means(plane: Runs, target: str = "ring", objective: str = "js") -> pd.DataFr
     found = chosen.groupby("member", sort=False)[list(LOWER)].agg(["mean", "std"])
     found.columns = [f"{name} {what}" for name, what in found.columns]
     return found
+
+
+NEAR = 5.0  # points within this many standard deviations of a centre belong to its mode
+
+
+def outward(points: np.ndarray, target: GaussianMixture) -> float:
+    """Return how far the points of the modes lie outward of their centres, in sigma.
+
+    The mean over points within five sigma of a centre c of ``(x - c) . c / (|c| sigma)``: 0 for
+    points of the target.
+
+    Args:
+        points: (N, 2).
+        target: A mixture without a mode at the origin.
+
+    Example:
+        >>> from mmlib.data.mixtures import ring
+        >>> outward(np.array([[2.1, 0.0], [0.0, -2.1], [0.0, 0.0]]), ring()).__round__(6)
+        1.0
+    """
+    centres = np.asarray(target.centres)
+    x = np.asarray(points, dtype=float)
+    away = np.linalg.norm(x[:, None] - centres[None], axis=-1)
+    near = away.min(1) < NEAR * target.sigma
+    own = centres[away.argmin(1)][near]
+    along = ((x[near] - own) * own).sum(1) / np.linalg.norm(own, axis=1)
+    return float(along.mean() / target.sigma) if near.any() else float("nan")
+
+
+def outward_shifts(plane: Runs) -> pd.DataFrame:
+    """Return `outward` of the points kept of each main game on the ring.
+
+    Columns: ``objective``, ``member``, ``seed``, ``shift``.
+    """
+    table, rows = plane.table, []
+    chosen = table[(table["target"] == "ring") & (table["group"] == "main")]
+    for index, run in zip(chosen.index, chosen.to_dict("records"), strict=True):
+        for name, points in zip(VARIANTS, plane.arrays(index)["points"], strict=True):
+            start = {"objective": run["objective"], "seed": run["seed"], "member": name}
+            rows.append(start | {"shift": outward(points, target_of("ring"))})
+    return pd.DataFrame(rows)
