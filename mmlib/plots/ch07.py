@@ -151,6 +151,8 @@ def score_curves(
 ) -> Figure:
     """A score of all formulations against the update, a panel for each (target, objective).
 
+    Left out is update 0, where all points lie at the origin, which is a mode of the grid.
+
     Args:
         runs: those of the plane.
         cells: title -> target and objective.
@@ -163,8 +165,8 @@ def score_curves(
         chosen &= table["group"] == "main"
         seen = [runs.arrays(index) for index in table.index[chosen]]
         for column, name in enumerate(VARIANTS):
-            lines = np.stack([one["scores"][:, row, column] for one in seen])
-            curve(ax, seen[0]["updates"], lines, name, label=name)
+            lines = np.stack([one["scores"][1:, row, column] for one in seen])
+            curve(ax, seen[0]["updates"][1:], lines, name, label=name)
         ax.set(xlabel="update", title=title)
     np.atleast_1d(axes)[0].set_ylabel(LABELS[score])
     np.atleast_1d(axes)[0].legend(fontsize=7)
