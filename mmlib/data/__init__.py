@@ -1,6 +1,7 @@
 """One registry of data sets; every result carries the name of the data it was computed on."""
 
 from mmlib.data.dataset import Dataset, Table
+from mmlib.data.mixtures import GaussianMixture, grid, ring
 from mmlib.data.registry import (
     available,
     describe,
@@ -25,6 +26,7 @@ __all__ = [
     "DataError",
     "DataNotFoundError",
     "Dataset",
+    "GaussianMixture",
     "Split",
     "StandInWarning",
     "Table",
@@ -32,9 +34,11 @@ __all__ = [
     "cache_root",
     "describe",
     "fingerprint",
+    "grid",
     "load",
     "names",
     "resolve",
+    "ring",
     "rings",
     "ssl_split",
     "title_of",

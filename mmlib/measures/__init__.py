@@ -19,6 +19,7 @@ from mmlib.measures.deformations import (
     deformation_matrices,
     mirror_probability,
 )
+from mmlib.measures.equilibrium import resting_scale
 from mmlib.measures.evaluation import evaluate, evaluating, predict
 from mmlib.measures.generation import (
     FeatureLaw,
@@ -43,6 +44,15 @@ from mmlib.measures.masking import (
     span_share,
     transfer,
 )
+from mmlib.measures.modes import (
+    good_share,
+    mixed_log_density,
+    mode_shares,
+    modes_covered,
+    sliced_distance,
+    true_good_share,
+)
+from mmlib.measures.realness import edge_masses, law_cdf, mixture_cdf, realness_cdf
 from mmlib.measures.scores import (
     accuracy,
     brier,
@@ -71,6 +81,7 @@ __all__ = [
     "cyclic_partner",
     "deform",
     "deformation_matrices",
+    "edge_masses",
     "entropy",
     "evaluate",
     "evaluating",
@@ -80,22 +91,32 @@ __all__ = [
     "fgsm_pixels",
     "frechet_distance",
     "generation_scores",
+    "good_share",
     "gradient_norms",
     "gradient_variance",
     "input_gradients",
     "interpolated",
     "iterated_signs",
+    "law_cdf",
     "loss_along",
     "mean_confidence",
     "mirror_probability",
+    "mixed_log_density",
+    "mixture_cdf",
+    "mode_shares",
+    "modes_covered",
     "nll",
     "pgd",
     "pixel_epsilons",
     "pixel_step",
     "predict",
     "random_search",
+    "realness_cdf",
+    "resting_scale",
     "signed_gradient",
+    "sliced_distance",
     "smallest_flip",
     "span_share",
     "transfer",
+    "true_good_share",
 ]

@@ -3,6 +3,7 @@
 from mmlib.models.blocks import PreActBlock, PreActBottleneck
 from mmlib.models.convnet import SmallConvNet
 from mmlib.models.counts import layers_before
+from mmlib.models.ensemble import EnsembleLinear, EnsembleMLP
 from mmlib.models.factory import build
 from mmlib.models.lenet import LeNet
 from mmlib.models.mlp import mlp
@@ -18,6 +19,8 @@ from mmlib.models.wideresnet import WideResNet
 
 __all__ = [
     "Discriminator",
+    "EnsembleLinear",
+    "EnsembleMLP",
     "Generator",
     "LeNet",
     "PreActBlock",

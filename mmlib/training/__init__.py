@@ -3,6 +3,7 @@
 from mmlib.training.augment import CropFlip
 from mmlib.training.checkpoint import CheckpointError
 from mmlib.training.consistency import average_into, vat_loss, virtual_adversary
+from mmlib.training.ensemble_game import Play, play_ensemble
 from mmlib.training.fit import fit, learning_rate
 from mmlib.training.fit_ssl import Fitted, RunStopped, fit_ssl
 from mmlib.training.game import GameStopped, play
@@ -40,6 +41,7 @@ __all__ = [
     "Mixes",
     "OBJECTIVES",
     "PAIRS",
+    "Play",
     "PseudoMix",
     "RunStopped",
     "Scored",
@@ -58,6 +60,7 @@ __all__ = [
     "label_loss",
     "learning_rate",
     "play",
+    "play_ensemble",
     "pseudo_targets",
     "realness",
     "scored",
