@@ -38,7 +38,8 @@ class Play:
 
     Attributes:
         names: Name of each member.
-        generator, discriminator: The players, E members each.
+        generator: The generators of all E members.
+        discriminator: Their discriminators.
         updates: Generator updates at which losses were written down.
         losses: (T, 2, E): mean loss of discriminator and generator at these updates.
         broken: For each member whose loss was not finite, the first such update. Its numbers are
