@@ -59,7 +59,7 @@ def table_6(plane: Runs, images: Runs) -> pd.DataFrame:
             if printed is None:
                 continue
             row = {
-                "Inception": f"{printed['inception_score'][1]} ± {printed['inception_score'][2]:g}",
+                "Inception": f"{printed['inception_score'][1]} ± {printed['inception_score'][2]:.2f}",
                 "FID": printed["fid"][1],
             }
             for target in ("ring", "grid"):
