@@ -58,19 +58,14 @@ def table_6(plane: Runs, images: Runs) -> pd.DataFrame:
             printed = printed_row(objective, variant)
             if printed is None:
                 continue
-            row = {
-                "Inception": f"{printed['inception_score'][1]} ± {printed['inception_score'][2]:.2f}",
-                "FID": printed["fid"][1],
-            }
+            _, score, uncertainty = printed["inception_score"]
+            row = {"Inception": f"{score} ± {uncertainty:.2f}", "FID": printed["fid"][1]}
             for target in ("ring", "grid"):
                 where = {"target": target, "objective": objective, "member": variant}
-                for score, digits in (("quality", 1), ("distance", 3)):
-                    values = (
-                        _shown(per_seed(table, score, where), digits)
-                        if (target, objective) in known
-                        else ""
-                    )
-                    row[f"{target}: {score}"] = values
+                for name, digits in (("quality", 1), ("distance", 3)):
+                    played = (target, objective) in known
+                    values = _shown(per_seed(table, name, where), digits) if played else ""
+                    row[f"{target}: {name}"] = values
             if objective == "js" and {"score", "frechet"} <= set(images.table):
                 cell = _digits_cell(images, variant)
                 row["digits: score"] = _shown(per_seed(images.table, "score", cell), 2)
