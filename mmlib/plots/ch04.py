@@ -93,9 +93,8 @@ def losses_against_scale(runs: Runs) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(7.8, 3))
     scale = runs.arrays(0)["scale"]
     classes = int(runs.table["classes"].iloc[0])
-    for ax, name, title in zip(
-        axes, ("loss", "gradient"), ("L_US", "|∂L_US/∂logits|"), strict=True
-    ):
+    titles = ("the unlabelled term", "norm of its gradient in the logits")
+    for ax, name, title in zip(axes, ("loss", "gradient"), titles, strict=True):
         for kind, colour, line in (("probabilities", "#d55e00", "-"), ("logits", "#0072b2", "-.")):
             values = np.stack([runs.arrays(i)[f"{name}_{kind}"] for i in runs.table.index])
             ax.plot(scale, values.mean(0), line, color=colour, marker="o", label=kind)
@@ -139,6 +138,20 @@ def table_4(runs: Runs) -> Figure:
     return figure
 
 
+def differences(runs: Runs) -> pd.DataFrame:
+    """Test error less that of labels only, in points, paired over seeds, with 95 % intervals."""
+    columns = {}
+    for data in dict.fromkeys(runs.table["data"]):
+        base = per_seed(runs.table, "error", {"method": "supervised", "data": data})
+        cells = {}
+        for method in METHODS[1:]:
+            own = per_seed(runs.table, "error", {"method": method, "data": data})
+            mean, half = interval(own - base)
+            cells[look(method).label] = f"{mean:+.2f} ± {half:.2f}"
+        columns[title_of(data)] = cells
+    return pd.DataFrame(columns)
+
+
 def error_against_labels(labels: Runs, fewer: Runs, table: Runs) -> Figure:
     """Test error against the number of labels, a panel per study; the main one adds its number."""
     figure, axes = plt.subplots(1, 2, figsize=(8.2, 3.3))
@@ -180,7 +193,13 @@ def learning_curves(runs: Runs, seed: int) -> Figure:
         left.plot(arrays["step"], arrays["valid_error"], line, **style)
         right.plot(arrays["step"], arrays["supervised"], line, **style)
         if arrays["unsupervised"].any():
-            right.plot(arrays["step"], arrays["unsupervised"], ":", color=colour, label="its L_US")
+            right.plot(
+                arrays["step"],
+                arrays["unsupervised"],
+                ":",
+                color=colour,
+                label="its unlabelled term",
+            )
     for ax in (left, right):
         for share in runs.table["milestones"].iloc[0]:
             ax.axvline(share * arrays["step"][-1], color="black", linewidth=0.8, linestyle=":")

@@ -105,6 +105,11 @@ def test_printed_errors_stand_beside_ours(table):
     assert any(value == pytest.approx(1 + 0.25 + 0.1) for value in means)
 
 
+def test_differences_are_paired_with_labels_only(table):
+    shown = figures.differences(table)
+    assert shown.loc["VAT", "MNIST"] == "+40.00 ± 0.00" and shown.shape == (5, 2)
+
+
 def test_labels_join_the_main_study(table):
     labels = runs(ch04.LABELS, error)
     ax, other = figures.error_against_labels(labels, runs(ch04.FEWER, error), table).axes
