@@ -214,6 +214,8 @@ def line_members() -> dict[str, Mixes | None]:
 def equilibrium(settings: dict[str, Any], seed: int) -> dict[str, float]:
     """Games on the line, ``g(z) = s z + m`` against N(0, 1): predicted and trained scale.
 
+    All games start at ``s = start``, as a random scale near 0 takes very long to grow.
+
     Metrics ``predicted_<game>`` (see `mmlib.measures.equilibrium`), ``push_<game>`` (at the truth),
     ``trained_<game>`` and ``mean_<game>`` (means of |s| and m over the last third of training).
     """
@@ -227,6 +229,9 @@ def equilibrium(settings: dict[str, Any], seed: int) -> dict[str, float]:
 
     def watch(update: int, game: Play) -> None:
         (own,) = game.generator.layers
+        if update == 0:
+            with torch.no_grad():
+                own.weight.fill_(settings["start"])
         scale, shift = own.weight.detach()[:, 0, 0].abs(), own.bias.detach()[:, 0, 0]
         seen.append((update, scale, shift))
 

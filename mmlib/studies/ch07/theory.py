@@ -29,14 +29,16 @@ REAL_REAL = Study(
 )
 
 _EXACT = {"points": 401, "laws": 200}
-_LINE = {"batch": 256, "n_dis": 3, "lr": 5e-3, "lr_generator": 1e-3, "units": 32}
+# A first trial with random starts was at rest for no seed whose scale began near 0, without mixes
+# neither; from 0.7 the plain game is within 0.02 of the truth after 800 updates.
+_LINE = {"batch": 256, "n_dis": 3, "lr": 5e-3, "lr_generator": 1e-3, "units": 32, "start": 0.7}
 
 EQUILIBRIUM = Study(
     "ch07-equilibrium",
     experiments.equilibrium,
     {
         "smoke": [{"points": 101, "laws": 20, "updates": 10} | _LINE | {"batch": 16}],
-        "quick": [{"updates": 3000} | _EXACT | _LINE],
+        "quick": [{"updates": 1800} | _EXACT | _LINE],
         "paper": [{"updates": 10_000} | _EXACT | _LINE],
     },
     seeds={"smoke": 1, "quick": 10, "paper": 20},
