@@ -41,7 +41,7 @@ EQUILIBRIUM = Study(
         "quick": [{"updates": 1800} | _EXACT | _LINE],
         "paper": [{"updates": 10_000} | _EXACT | _LINE],
     },
-    seeds={"smoke": 1, "quick": 10, "paper": 20},
+    seeds={"smoke": 1, "quick": 5, "paper": 20},
     live_seeds={"quick": 1},
 )
 
