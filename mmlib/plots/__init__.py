@@ -56,6 +56,8 @@ LOOKS: dict[str, Look] = {
     "fr": Look("real-fake, all fake (eq. 2)", "#56b4e9", "+", "-."),
     "fr_ff": Look("and fake-fake (eq. 3)", "#0072b2", "1", "-."),
     "final": Look("soft labels, three pairs (eq. 7)", "#d55e00", "H", "-"),
+    "fr_all": Look("all fake, in all layers", "#661100", "3", "--"),
+    "final_all": Look("soft labels, in all layers", "#aa4499", "4", "-"),
     "four": Look("soft labels, four pairs", "#009e73", "2", "-"),
     "printed": Look("printed", "#000000", "*", ""),
     "ideal": Look("ideal classifier", "#000000", "_", ":"),

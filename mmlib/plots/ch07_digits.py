@@ -44,7 +44,7 @@ def image_curves(runs: Runs, score: str = "frechet") -> Figure:
     for name, arrays in cells.items():
         base, _, where = name.partition(", ")
         updates = arrays[0]["update"]
-        style = base if not where else {"final": "four", "fr": "eq1"}.get(base, base)
+        style = f"{base}_all" if where == "all" else base
         curve(left, updates, np.stack([one[score] for one in arrays]), style, label=name, every=1)
         along = np.stack([one["along"] for one in arrays])
         curve(right, np.linspace(0, 1, along.shape[1]), along, style, label=name, every=5)
