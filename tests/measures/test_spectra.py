@@ -74,7 +74,7 @@ def test_ranks_of_flat_and_of_geometric_spectra():
 
 
 def test_dimensions_for_a_share():
-    s = torch.tensor([4.0, 3.0, 2.0, 1.0]).sqrt()  # shares 0.4, 0.7, 0.9, 1
+    s = torch.tensor([4.0, 3.0, 2.0, 1.0]).double().sqrt()  # shares 0.4, 0.7, 0.9, 1
     assert [int(dimensions_for(s, p)) for p in (0.4, 0.41, 0.7, 0.9, 0.95, 1)] == [1, 2, 2, 3, 4, 4]
     assert int(dimensions_for(torch.zeros(3))) == 0
     rows = torch.stack([s, torch.tensor([1.0, 0, 0, 0])])
