@@ -1,6 +1,7 @@
 """Models with a named module at every place where hidden states are mixed."""
 
 from mmlib.models.blocks import PreActBlock, PreActBottleneck
+from mmlib.models.bottleneck import bottleneck
 from mmlib.models.convnet import SmallConvNet
 from mmlib.models.counts import layers_before
 from mmlib.models.ensemble import EnsembleLinear, EnsembleMLP
@@ -15,6 +16,7 @@ from mmlib.models.resnet import (
     PreActResNet152,
 )
 from mmlib.models.sngan import Discriminator, Generator, sngan_pair
+from mmlib.models.stacked import Stacked
 from mmlib.models.wideresnet import WideResNet
 
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
     "PreActResNet34",
     "PreActResNet50",
     "SmallConvNet",
+    "Stacked",
     "WideResNet",
+    "bottleneck",
     "build",
     "layers_before",
     "mlp",

@@ -3,6 +3,7 @@
 from mmlib.training.augment import CropFlip
 from mmlib.training.checkpoint import CheckpointError
 from mmlib.training.consistency import average_into, vat_loss, virtual_adversary
+from mmlib.training.ensemble_fit import EnsembleHistory, Member, fit_ensemble
 from mmlib.training.ensemble_game import Play, play_ensemble
 from mmlib.training.fit import fit, learning_rate
 from mmlib.training.fit_ssl import Fitted, RunStopped, fit_ssl
@@ -32,11 +33,13 @@ from mmlib.training.ssl_methods import MeanTeacher, Method, PseudoMix, VirtualAd
 __all__ = [
     "CheckpointError",
     "CropFlip",
+    "EnsembleHistory",
     "Fitted",
     "GameStopped",
     "History",
     "Losses",
     "MeanTeacher",
+    "Member",
     "Method",
     "Mixes",
     "OBJECTIVES",
@@ -53,6 +56,7 @@ __all__ = [
     "discriminator_terms",
     "draw_mixes",
     "fit",
+    "fit_ensemble",
     "fit_ssl",
     "generator_terms",
     "gradient_penalty",
