@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 from torch import Tensor, nn
 
 from mmlib.checks import choice, integer, positive
 from mmlib.data import load
 from mmlib.data.dataset import Dataset
+from mmlib.measures.conflict import target_entropy
 from mmlib.mixing import bce_on_softmax, soft_cross_entropy
 from mmlib.models.bottleneck import bottleneck
 from mmlib.training.ensemble_fit import EnsembleHistory, Member, fit_ensemble
@@ -129,19 +130,15 @@ def member(method: str, seed: int, alpha: float, classes: int, weight_decay: flo
 
 
 def mixed_entropy(alpha: float, classes: int) -> float:
-    r"""Return the mean entropy (nats) of a mixed target of two independent, balanced labels.
+    """Return the mean entropy (nats) of a mixed target of two independent, balanced labels.
 
-    :math:`(1 - 1/K)\, E[H_2(\lambda)]` with :math:`E[-\lambda \log \lambda] =
-    \tfrac12 (\psi(2\alpha + 1) - \psi(\alpha + 1))` for Beta(alpha, alpha), so that
-    :math:`E[H_2(\lambda)] = \psi(2\alpha + 1) - \psi(\alpha + 1)`.
+    The labels differ with probability ``1 - 1/K``; if so it is `target_entropy`.
 
     Example:
         >>> round(mixed_entropy(1.0, 2), 6)  # (1 - 1/2) (psi(3) - psi(2)) = 1/4
         0.25
     """
-    positive("alpha", alpha)
-    integer("classes", classes, low=2)
-    return float((1 - 1 / classes) * (special.digamma(2 * alpha + 1) - special.digamma(alpha + 1)))
+    return (1 - 1 / integer("classes", classes, low=2)) * target_entropy(alpha)
 
 
 def matched_smoothing(alpha: float, classes: int) -> float:
