@@ -12,6 +12,14 @@ from mmlib.measures.attacks import (
     pixel_step,
     signed_gradient,
 )
+from mmlib.measures.crossings import (
+    crossed_pairs,
+    crosses_linearly,
+    crossing_margin,
+    least_crossed_share,
+    obtuse_share,
+    third_class,
+)
 from mmlib.measures.deformations import (
     DEFORMATIONS,
     Deformation,
@@ -33,6 +41,7 @@ from mmlib.measures.generation import (
 )
 from mmlib.measures.gradients import gradient_variance
 from mmlib.measures.interpolation import Interpolation, cyclic_partner, interpolated
+from mmlib.measures.intrinsic import two_nn
 from mmlib.measures.masking import (
     GradientNorms,
     SpanShare,
@@ -52,6 +61,8 @@ from mmlib.measures.modes import (
     sliced_distance,
     true_good_share,
 )
+from mmlib.measures.noise import LocalAverage, fit_local_average, left_of_noise, share_outside
+from mmlib.measures.plausibility import nearest_distance, overlay_gap, plausible
 from mmlib.measures.realness import edge_masses, law_cdf, mixture_cdf, realness_cdf
 from mmlib.measures.scores import (
     accuracy,
@@ -83,6 +94,7 @@ __all__ = [
     "Features",
     "GradientNorms",
     "Interpolation",
+    "LocalAverage",
     "OnPixels",
     "Path",
     "SpanShare",
@@ -95,6 +107,9 @@ __all__ = [
     "class_spectra",
     "classifier_features",
     "classifier_score",
+    "crossed_pairs",
+    "crosses_linearly",
+    "crossing_margin",
     "cyclic_partner",
     "deform",
     "deformation_matrices",
@@ -108,6 +123,7 @@ __all__ = [
     "feature_law",
     "fgsm",
     "fgsm_pixels",
+    "fit_local_average",
     "frechet_distance",
     "generation_scores",
     "good_share",
@@ -117,6 +133,8 @@ __all__ = [
     "interpolated",
     "iterated_signs",
     "law_cdf",
+    "least_crossed_share",
+    "left_of_noise",
     "loss_along",
     "mean_confidence",
     "mirror_probability",
@@ -124,25 +142,32 @@ __all__ = [
     "mixture_cdf",
     "mode_shares",
     "modes_covered",
+    "nearest_distance",
     "nll",
     "numerical_rank",
+    "obtuse_share",
+    "overlay_gap",
     "participation_ratio",
     "pgd",
     "pixel_epsilons",
     "pixel_step",
+    "plausible",
     "predict",
     "principal_angles",
     "random_search",
     "realness_cdf",
     "resting_scale",
+    "share_outside",
     "signed_gradient",
     "sliced_distance",
     "smallest_flip",
     "span_share",
     "spectrum",
     "tail_over_top",
+    "third_class",
     "transfer",
     "true_good_share",
+    "two_nn",
     "whitened",
     "within_over_total",
 ]

@@ -4,6 +4,7 @@ from mmlib.models.blocks import PreActBlock, PreActBottleneck
 from mmlib.models.bottleneck import bottleneck
 from mmlib.models.convnet import SmallConvNet
 from mmlib.models.counts import layers_before
+from mmlib.models.decoder import Decoder, build_decoder
 from mmlib.models.ensemble import EnsembleLinear, EnsembleMLP
 from mmlib.models.factory import build
 from mmlib.models.lenet import LeNet
@@ -20,6 +21,7 @@ from mmlib.models.stacked import Stacked
 from mmlib.models.wideresnet import WideResNet
 
 __all__ = [
+    "Decoder",
     "Discriminator",
     "EnsembleLinear",
     "EnsembleMLP",
@@ -37,6 +39,7 @@ __all__ = [
     "WideResNet",
     "bottleneck",
     "build",
+    "build_decoder",
     "layers_before",
     "mlp",
     "sngan_pair",

@@ -6,6 +6,7 @@ from mmlib.training.consistency import average_into, vat_loss, virtual_adversary
 from mmlib.training.ensemble_fit import EnsembleHistory, Member, fit_ensemble
 from mmlib.training.ensemble_game import Play, play_ensemble
 from mmlib.training.fit import fit, learning_rate
+from mmlib.training.fit_decoder import decoded, fit_decoder, pixels
 from mmlib.training.fit_ssl import Fitted, RunStopped, fit_ssl
 from mmlib.training.game import GameStopped, play
 from mmlib.training.history import History
@@ -53,9 +54,11 @@ __all__ = [
     "algorithm_1",
     "algorithm_3",
     "average_into",
+    "decoded",
     "discriminator_terms",
     "draw_mixes",
     "fit",
+    "fit_decoder",
     "fit_ensemble",
     "fit_ssl",
     "generator_terms",
@@ -63,6 +66,7 @@ __all__ = [
     "l1_penalty",
     "label_loss",
     "learning_rate",
+    "pixels",
     "play",
     "play_ensemble",
     "pseudo_targets",
