@@ -12,6 +12,16 @@ from mmlib.measures.attacks import (
     pixel_step,
     signed_gradient,
 )
+from mmlib.measures.clouds import (
+    ball_around,
+    cloud_share,
+    confident_share,
+    margin,
+    nearest_mean_accuracy,
+    other_class_distances,
+    radius,
+    spread,
+)
 from mmlib.measures.crossings import (
     crossed_pairs,
     crosses_linearly,
@@ -62,6 +72,7 @@ from mmlib.measures.modes import (
     true_good_share,
 )
 from mmlib.measures.noise import LocalAverage, fit_local_average, left_of_noise, share_outside
+from mmlib.measures.passages import Passages, passages
 from mmlib.measures.plausibility import nearest_distance, overlay_gap, plausible
 from mmlib.measures.realness import edge_masses, law_cdf, mixture_cdf, realness_cdf
 from mmlib.measures.scores import (
@@ -86,6 +97,7 @@ from mmlib.measures.spectra import (
     whitened,
     within_over_total,
 )
+from mmlib.measures.tightness import mixed_floor, plain_floor, price_of_spread, price_rate
 
 __all__ = [
     "DEFORMATIONS",
@@ -96,10 +108,12 @@ __all__ = [
     "Interpolation",
     "LocalAverage",
     "OnPixels",
+    "Passages",
     "Path",
     "SpanShare",
     "Wobble",
     "accuracy",
+    "ball_around",
     "best_features",
     "between_share",
     "brier",
@@ -107,6 +121,8 @@ __all__ = [
     "class_spectra",
     "classifier_features",
     "classifier_score",
+    "cloud_share",
+    "confident_share",
     "crossed_pairs",
     "crosses_linearly",
     "crossing_margin",
@@ -136,24 +152,33 @@ __all__ = [
     "least_crossed_share",
     "left_of_noise",
     "loss_along",
+    "margin",
     "mean_confidence",
     "mirror_probability",
+    "mixed_floor",
     "mixed_log_density",
     "mixture_cdf",
     "mode_shares",
     "modes_covered",
     "nearest_distance",
+    "nearest_mean_accuracy",
     "nll",
     "numerical_rank",
     "obtuse_share",
+    "other_class_distances",
     "overlay_gap",
     "participation_ratio",
+    "passages",
     "pgd",
     "pixel_epsilons",
     "pixel_step",
+    "plain_floor",
     "plausible",
     "predict",
+    "price_of_spread",
+    "price_rate",
     "principal_angles",
+    "radius",
     "random_search",
     "realness_cdf",
     "resting_scale",
@@ -163,6 +188,7 @@ __all__ = [
     "smallest_flip",
     "span_share",
     "spectrum",
+    "spread",
     "tail_over_top",
     "third_class",
     "transfer",
