@@ -58,6 +58,21 @@ class _Segment(NamedTuple):
     mass: float
 
 
+class _Line(NamedTuple):
+    """A line of the space, a point and a unit vector, with the pairs that lie on it."""
+
+    origin: np.ndarray
+    way: np.ndarray
+    segments: list[_Segment]
+
+    def along(self, point: np.ndarray) -> float:
+        return float((point - self.origin) @ self.way)
+
+    def holds(self, point: np.ndarray, near: float) -> bool:
+        off = point - self.origin
+        return bool(np.linalg.norm(off - (off @ self.way) * self.way) <= near)
+
+
 def target_entropy(alpha: float = 1.0) -> float:
     """Return the mean entropy of the target of two different labels, in nats.
 
@@ -220,7 +235,7 @@ def _checked(points, labels, weights) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def _group(p, y, w, near: float) -> tuple[list[list[_Segment]], list[list[tuple]]]:
     """Sort pairs by the line they lie on; pairs that coincide are atoms, sorted by their place."""
-    lines: list[tuple[np.ndarray, np.ndarray, list[_Segment]]] = []
+    lines: list[_Line] = []
     atoms: list[tuple[np.ndarray, list[tuple]]] = []
     for i, j in itertools.combinations_with_replacement(range(len(p)), 2):
         mass = w[i] * w[j] * (1 if i == j else 2)
@@ -231,17 +246,12 @@ def _group(p, y, w, near: float) -> tuple[list[list[_Segment]], list[list[tuple]
                 atoms.append((p[i], home := []))
             home.append((y[i], y[j], mass))
             continue
-        for origin, along, home in lines:
-            away = [q - origin - ((q - origin) @ along) * along for q in (p[i], p[j])]
-            if max(map(np.linalg.norm, away)) <= near:
-                break
-        else:
-            origin, along, home = p[i], way / np.linalg.norm(way), []
-            lines.append((origin, along, home))
-        ends = sorted([((p[k] - origin) @ along, int(y[k])) for k in (i, j)])
-        (low, first), (high, second) = ends
-        home.append(_Segment(low, high, first, second, mass))
-    return [_snapped(segments, near) for *_, segments in lines], [pairs for _, pairs in atoms]
+        line = next((one for one in lines if one.holds(p[i], near) and one.holds(p[j], near)), None)
+        if line is None:
+            lines.append(line := _Line(p[i], way / np.linalg.norm(way), []))
+        (low, first), (high, second) = sorted((line.along(p[k]), int(y[k])) for k in (i, j))
+        line.segments.append(_Segment(low, high, first, second, mass))
+    return [_snapped(one.segments, near) for one in lines], [pairs for _, pairs in atoms]
 
 
 def _snapped(segments: list[_Segment], near: float) -> list[_Segment]:
