@@ -14,12 +14,13 @@ from mmlib.measures.attacks import (
 )
 from mmlib.measures.clouds import (
     ball_around,
+    class_core,
+    class_margin,
+    class_radius,
     cloud_share,
     confident_share,
-    margin,
     nearest_mean_accuracy,
     other_class_distances,
-    radius,
     spread,
 )
 from mmlib.measures.crossings import (
@@ -123,6 +124,7 @@ __all__ = [
     "classifier_score",
     "cloud_share",
     "confident_share",
+    "class_core",
     "crossed_pairs",
     "crosses_linearly",
     "crossing_margin",
@@ -152,7 +154,7 @@ __all__ = [
     "least_crossed_share",
     "left_of_noise",
     "loss_along",
-    "margin",
+    "class_margin",
     "mean_confidence",
     "mirror_probability",
     "mixed_floor",
@@ -178,7 +180,7 @@ __all__ = [
     "price_of_spread",
     "price_rate",
     "principal_angles",
-    "radius",
+    "class_radius",
     "random_search",
     "realness_cdf",
     "resting_scale",

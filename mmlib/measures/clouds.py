@@ -10,6 +10,7 @@ they stand. None changes with a common scale.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -30,11 +31,11 @@ def spread(h: Tensor) -> float:
     return float((h - h.mean(0)).square().sum(1).mean().sqrt())
 
 
-def radius(h: Tensor, y: Tensor) -> float:
+def class_radius(h: Tensor, y: Tensor) -> float:
     r"""Return the root mean square distance to the mean of the own class, :math:`\sqrt{tr S_W}`.
 
     Example:
-        >>> radius(torch.tensor([[1.0], [3.0], [9.0], [11.0]]), torch.tensor([0, 0, 1, 1]))
+        >>> class_radius(torch.tensor([[1.0], [3.0], [9.0], [11.0]]), torch.tensor([0, 0, 1, 1]))
         1.0
     """
     means, of = class_means(h, y)
@@ -59,24 +60,54 @@ def other_class_distances(h: Tensor, y: Tensor) -> Tensor:
     return apart.masked_fill(of[:, None] == of[None, :], torch.inf).amin(1)
 
 
-def margin(h: Tensor, y: Tensor, share: float = 0.25) -> float:
-    """Return a quantile of the distances to the nearest example of another class.
+def class_core(h: Tensor, y: Tensor, share: float = 0.9) -> Tensor:
+    """Return which examples belong to the cores of their classes, (N,) bools.
 
-    The smallest distance of all is that of one stray example; a quantile above the error rate of a
-    classifier is about the clouds. In units of `spread` it says how wide the empty band is in a
-    picture that is scaled to its contents; in units of `radius` also how tight the clouds are.
+    Of each class those nearest to its mean in its own Mahalanobis distance, so that the choice is
+    unchanged by affine maps. The rest may be strays: a single one that lies among the examples of
+    another class, however tight and far away that class is, makes the distance to another class
+    small for all of them.
 
     Args:
         h: (N, H) states.
         y: (N,) class indices.
-        share: of the examples that are nearer.
+        share: of each class that is kept, rounded up.
 
     Example:
-        >>> margin(torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([0, 0, 1]), share=0.5)
-        4.0
+        >>> h = torch.tensor([[0.0], [1.0], [2.0], [50.0]])
+        >>> class_core(h, torch.tensor([0, 0, 0, 0]), share=0.75)
+        tensor([ True,  True,  True, False])
     """
-    share = checks.number("share", share, low=0, high=1)
-    return float(other_class_distances(h, y).quantile(share))
+    share = checks.number("share", share, low=0, low_open=True, high=1)
+    _, of = class_means(h, y)
+    kept = torch.zeros(len(h), dtype=torch.bool, device=h.device)
+    for k in range(int(of.max()) + 1):
+        rows = (of == k).nonzero().flatten()
+        far = whitened(h[rows]).norm(dim=1)
+        kept[rows[far.argsort()[: math.ceil(share * len(rows))]]] = True
+    return kept
+
+
+def class_margin(h: Tensor, y: Tensor) -> float:
+    """Return the distance from a class to the nearest other one, mean over classes.
+
+    The distance of two classes is that of their two nearest examples; apply it to cores. In units
+    of `spread` it says how wide the empty band is in a picture that is scaled to its contents; in
+    units of `class_radius` also how tight the clouds are.
+
+    Args:
+        h: (N, H) states.
+        y: (N,) class indices.
+
+    Example:
+        >>> h = torch.tensor([[0.0], [1.0], [5.0], [15.0]])   # 4, 4 and 10
+        >>> class_margin(h, torch.tensor([0, 0, 1, 2]))
+        6.0
+    """
+    far = other_class_distances(h, y)
+    _, of = class_means(h, y)
+    nearest = far.new_full((int(of.max()) + 1,), torch.inf)
+    return float(nearest.scatter_reduce(0, of, far, "amin").mean())
 
 
 def cloud_share(h: Tensor, y: Tensor) -> float:

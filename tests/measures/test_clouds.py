@@ -10,12 +10,13 @@ from sklearn.neighbors import NearestCentroid
 
 from mmlib.measures.clouds import (
     ball_around,
+    class_core,
+    class_margin,
+    class_radius,
     cloud_share,
     confident_share,
-    margin,
     nearest_mean_accuracy,
     other_class_distances,
-    radius,
     spread,
 )
 from mmlib.measures.spectra import whitened, within_over_total
@@ -44,8 +45,8 @@ def affine(h):
 
 RATIOS = {
     "within": within_over_total,
-    "margin": lambda h, y: margin(h, y) / spread(h),
-    "gap": lambda h, y: margin(h, y) / radius(h, y),
+    "margin": lambda h, y: class_margin(h, y) / spread(h),
+    "gap": lambda h, y: class_margin(h, y) / class_radius(h, y),
     "area": cloud_share,
 }
 
@@ -83,7 +84,11 @@ def test_trace_ratio_of_whitened_states_is_the_affine_one():
 
 def test_raw_scales_are_no_ratios():
     h, y = clouds()
-    for measure in (lambda z: spread(z), lambda z: radius(z, y), lambda z: margin(z, y)):
+    for measure in (
+        lambda z: spread(z),
+        lambda z: class_radius(z, y),
+        lambda z: class_margin(z, y),
+    ):
         assert measure(10 * h) == pytest.approx(10 * measure(h))
 
 
@@ -97,14 +102,43 @@ def test_distances_to_other_classes_against_a_loop():
         other_class_distances(h, torch.zeros_like(y))
 
 
-def test_margin_of_two_squares_by_hand():
+def test_margin_of_three_squares_by_hand():
     square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    h = torch.cat([square, square + torch.tensor([3.0, 0.0])])
-    y = torch.tensor([0] * 4 + [1] * 4)
-    assert margin(h, y, 0.0) == 2 and margin(h, y, 1.0) == 3
-    assert radius(h, y) == pytest.approx(math.sqrt(0.5))
+    h = torch.cat([square, square + torch.tensor([3.0, 0.0]), square + torch.tensor([9.0, 0.0])])
+    y = torch.arange(3).repeat_interleave(4)
+    assert class_margin(h, y) == pytest.approx((2 + 2 + 5) / 3)
+    assert class_radius(h, y) == pytest.approx(math.sqrt(0.5))
+    assert class_margin(h, 2 - y) == class_margin(h, y) == class_margin(h, 10 * y)
+
+
+@pytest.mark.parametrize("change", [similar, affine])
+def test_cores_do_not_change_with_affine_maps(change):
+    torch.manual_seed(2)
+    h, y = clouds(n=50)
+    kept = class_core(h, y)
+    assert torch.equal(kept, class_core(change(h), y))
+    assert kept.sum() == 4 * 45 and all(kept[y == k].sum() == 45 for k in range(4))
+    assert class_core(h, y, 1.0).all()
+
+
+def test_a_stray_spoils_the_margin_of_all_and_not_of_the_cores():
+    rng = torch.Generator().manual_seed(0)
+    y = torch.arange(2).repeat_interleave(100)
+    h = 10.0 * y[:, None] + 0.1 * torch.randn(200, 2, generator=rng)
+    whole = class_margin(h, y)
+    h[0] = h[150]  # an example of class 0 in the middle of class 1
+    kept = class_core(h, y)
+    assert class_margin(h, y) == 0 and other_class_distances(h, y)[100:].max() < 1
+    assert not kept[0] and class_margin(h[kept], y[kept]) == pytest.approx(whole, rel=0.1)
+
+
+def test_a_class_on_a_line_has_a_core():
+    h, y = torch.zeros(20, 2), torch.zeros(20, dtype=torch.long)
+    h[:, 0] = torch.arange(20.0)
+    assert class_core(h, y).nonzero().flatten().tolist() == list(range(1, 19))
+    assert class_core(torch.zeros(20, 2), y).sum() == 18
     with pytest.raises(ValueError, match="share"):
-        margin(h, y, 1.5)
+        class_core(h, y, 0.0)
 
 
 def test_area_of_gaussians_and_of_lines():

@@ -12,7 +12,10 @@ from mmlib.evidence.findings import Paired
 from mmlib.studies.ch09.grids import BLOCKED, HALVES, PLANE
 from mmlib.studies.ch09.networks import FIVE, SETTINGS, TEN
 
-LOWER = {"within": True, "white": True, "area": True, "margin": False, "gap": False, "turns": True}
+LOWER = {
+    **{name: True for name in ("within", "white", "core", "area", "turns")},
+    **{name: False for name in ("margin", "gap", "near")},
+}
 DIGITS = {"digits 0 to 4": FIVE, "all digits": TEN}
 
 

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from mmlib.data.dataset import Dataset
 from mmlib.measures.clouds import (
+    class_core,
+    class_margin,
+    class_radius,
     cloud_share,
     confident_share,
     nearest_mean_accuracy,
     other_class_distances,
-    radius,
     spread,
 )
 from mmlib.measures.evaluation import evaluating
@@ -26,10 +28,10 @@ from mmlib.mixing import capture, soft_cross_entropy
 from mmlib.studies.bottlenecks import images
 from mmlib.studies.ch09.networks import sites, trained
 
-QUARTER, TENTH = 0.25, 0.10  # shares of the examples that lie nearer to another class
+QUARTER = 0.25  # share of the examples that lie nearer to another class, above all error rates
 CURVES = (
     *("accuracy", "train_accuracy", "train_loss", "within", "white", "area"),
-    *("margin", "gap", "spread"),
+    *("core", "margin", "gap", "spread"),
 )
 PICTURED = ("none", "input", "manifold")
 POINTS, SIDE, REACH = 250, 40, 2.2  # of a picture: examples, pixels, and half its side in spreads
@@ -41,21 +43,37 @@ def tail(net: nn.Sequential, layer: str) -> nn.Sequential:
     return net[names.index(layer) + 1 :]
 
 
-def shape(h: Tensor, y: Tensor) -> dict[str, float]:
-    """Return the measures of class clouds, of states and of whitened ones.
+def brief(h: Tensor, y: Tensor) -> dict[str, float]:
+    """Return the measures of class clouds that are followed over training.
 
-    ``within``, ``margin`` (first quartile of the distance to another class, over the spread of
-    all), ``gap`` (the same over the radius of a class), ``tenth`` (as ``margin``, first decile),
-    each also with ``_white``, but ``white`` for the first; ``area`` is the mean share of a class.
+    ``within``: within-class over total variance, ``white``: the same of whitened states, ``core``:
+    of the cores. ``margin`` and ``gap``: distance of a core to the nearest other one, over the
+    spread of all states and over the radius of a core. ``area``: mean share of a class.
+    ``spread``: that of all states.
     """
-    found = {"spread": spread(h), "area": cloud_share(h, y)}
-    for z, name in ((h, ""), (whitened(h), "_white")):
-        far, wide = other_class_distances(z, y), spread(z)
-        found[f"within{name}"] = within_over_total(z, y)
-        found[f"margin{name}"] = float(far.quantile(QUARTER)) / wide
-        found[f"tenth{name}"] = float(far.quantile(TENTH)) / wide
-        found[f"gap{name}"] = float(far.quantile(QUARTER)) / radius(z, y)
-    found["white"] = found.pop("within_white")
+    kept = class_core(h, y)
+    own, of = h[kept], y[kept]
+    wide, apart = spread(h), class_margin(own, of)
+    return {
+        "within": within_over_total(h, y),
+        "white": within_over_total(whitened(h), y),
+        "core": within_over_total(own, of),
+        "area": cloud_share(h, y),
+        "margin": apart / wide,
+        "gap": apart / class_radius(own, of),
+        "spread": wide,
+    }
+
+
+def shape(h: Tensor, y: Tensor) -> dict[str, float]:
+    """Return all measures of class clouds: those of `brief`, and some that take longer.
+
+    ``margin_white``, ``gap_white``, ``core_white``: as without, of whitened states. ``near``: first
+    quartile of the distance to another class over the spread, strays included.
+    """
+    found, white = brief(h, y), brief(whitened(h), y)
+    found |= {f"{name}_white": white[name] for name in ("core", "margin", "gap")}
+    found["near"] = float(other_class_distances(h, y).quantile(QUARTER)) / found["spread"]
     return found
 
 
@@ -105,7 +123,7 @@ def measured(net: nn.Sequential, one: Examples, settings: Mapping[str, Any]) -> 
 def curve(net: nn.Sequential, one: Examples) -> list[float]:
     """Return the measures of `CURVES`, of the test images unless they say so."""
     (h, logits), (_, logits_train) = seen(net, one.x_test), seen(net, one.x_train)
-    found = shape(h, one.y_test) | {
+    found = brief(h, one.y_test) | {
         "accuracy": right(logits, one.y_test),
         "train_accuracy": right(logits_train, one.y_train),
         "train_loss": float(soft_cross_entropy(logits_train, one.y_train)),
