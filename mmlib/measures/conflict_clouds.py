@@ -182,9 +182,9 @@ def tree_excess(
     """Return what a piecewise constant classifier of mixed points loses beyond the floor.
 
     Half of the points split the space into 2^depth cells of equal mass, at medians of the
-    coordinates in turn, and give each its mean target; the other half is scored. So this is the
-    loss of an actual classifier, an upper bound of the least loss up to sampling error, and it
-    does not change when coordinates are rescaled.
+    coordinates in turn (fewer where values repeat), and give each its mean target; the other half
+    is scored. So this is the loss of an actual classifier, an upper bound of the least loss up to
+    sampling error, and it does not change when coordinates are rescaled.
 
     Args:
         z: (N, D) mixed points.
@@ -227,7 +227,9 @@ def tree_excess(
 
 
 def _halves(values: np.ndarray, fit: np.ndarray, test: np.ndarray) -> list[tuple]:
-    """Split two sets of rows at the median of the first one's values."""
+    """Split two sets of rows at the median of the first one's values, if that parts them."""
     middle = np.median(values[fit])
+    if values[fit].max() <= middle:
+        return [(fit, test)]
     low, also = values[fit] <= middle, values[test] <= middle
     return [(fit[low], test[also]), (fit[~low], test[~also])]
