@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -34,6 +34,20 @@ def long(runs: Runs, measures: Sequence[str]) -> pd.DataFrame:
             if found[measures[0]] is not None:
                 rows.append(place | {"name": name} | found)
     return pd.DataFrame(rows)
+
+
+def rows_of(runs: Runs, where: Mapping[str, Any]) -> list[int]:
+    """Return the labels of the rows with the given settings, one for each seed.
+
+    Raises:
+        ValueError: there is none.
+    """
+    table = runs.table
+    for key, value in where.items():
+        table = table[table[key].map(lambda entry, v=value: entry == v).astype(bool)]
+    if table.empty:
+        raise ValueError(f"where: expected settings of a cell, but got {dict(where)}")
+    return list(table.index)
 
 
 def place(setting: str, digits: tuple[int, ...]) -> dict[str, Any]:

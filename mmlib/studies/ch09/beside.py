@@ -1,0 +1,162 @@
+"""Tables of chapter 09: what is invariant, what is left at equal accuracy, and what lies beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mmlib.evidence import Runs, per_seed
+from mmlib.evidence.statistics import mean_interval
+from mmlib.measures.clouds import class_core, class_margin, class_radius, cloud_share, spread
+from mmlib.measures.drawings import crossings
+from mmlib.measures.spectra import whitened, within_over_total
+from mmlib.studies.ch09.evidence import gain, long, rows_of
+from mmlib.studies.ch09.experiments import CURVES
+
+# What a measure is of states and classes.
+MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
+    "spread": lambda h, y: spread(h),
+    "within over total": within_over_total,
+    "margin over spread": lambda h, y: _margin(h, y) / spread(h),
+    "margin over radius": lambda h, y: _margin(h, y) / _radius(h, y),
+    "area of a class, share": cloud_share,
+    "whitened: within over total": lambda h, y: within_over_total(whitened(h), y),
+    "whitened: margin over spread": lambda h, y: _margin(whitened(h), y) / spread(whitened(h)),
+}
+
+
+def _margin(h: Tensor, y: Tensor) -> float:
+    kept = class_core(h, y)
+    return class_margin(h[kept], y[kept])
+
+
+def _radius(h: Tensor, y: Tensor) -> float:
+    kept = class_core(h, y)
+    return class_radius(h[kept], y[kept])
+
+
+def invariances(h: Tensor, y: Tensor) -> pd.DataFrame:
+    """Return by which factor each measure changes when the states go through a map.
+
+    Columns: a shift with a rotation; all units times 100; one unit times 100; a shear.
+
+    Args:
+        h: (N, 2) states.
+        y: (N,) class indices.
+    """
+    h = h.double()
+    turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]], dtype=h.dtype)
+    shear = torch.tensor([[1.0, 0.0], [2.0, 1.0]], dtype=h.dtype)
+    maps = {
+        "shift and rotation": lambda z: z @ turn + 5,
+        "scale": lambda z: 100 * z,
+        "one unit scaled": lambda z: z * torch.tensor([100.0, 1.0], dtype=h.dtype),
+        "shear": lambda z: z @ shear,
+    }
+    return pd.DataFrame(
+        {
+            title: {name: of(change(h), y) / of(h, y) for name, of in MEASURES.items()}
+            for title, change in maps.items()
+        }
+    )
+
+
+def matched(
+    runs: Runs, where: Mapping[str, object], names: Sequence[str], by: str = "accuracy"
+) -> pd.DataFrame:
+    """Return the measures of methods at the epoch where each is first as good as all become.
+
+    Args:
+        runs: of `PLANE`.
+        where: the cell.
+        names: the methods.
+        by: "accuracy" of test images or "train_loss" on clean training images. The level is the
+            best that the worst of the methods reaches, seed by seed.
+
+    Returns:
+        One row per method: mean epoch and level, mean measures, and for `within` and `margin` the
+        95 % interval of the difference to the first method, in favour of the row's.
+    """
+    sign = 1 if by == "accuracy" else -1
+    shown = ("within", "white", "core", "margin")
+    found: dict[str, list[list[float]]] = {name: [] for name in names}
+    for index in rows_of(runs, where):
+        curves, methods = runs.arrays(index)["curves"], list(runs.table.loc[index, "methods"])
+        goodness = sign * curves[:, [methods.index(name) for name in names], CURVES.index(by)]
+        level = goodness.max(0).min()
+        for column, name in enumerate(names):
+            epoch = int((goodness[:, column] >= level).argmax())
+            own = curves[epoch, methods.index(name)]
+            found[name].append([epoch, sign * level, *(own[CURVES.index(m)] for m in shown)])
+    rows = {}
+    for name, values in found.items():
+        mean = np.mean(values, 0)
+        rows[name] = dict(zip(("epoch", by, *shown), map(float, mean), strict=True))
+        for measure, better in (("within", -1), ("margin", 1)):
+            column = 2 + shown.index(measure)
+            gap = better * (np.array(values) - np.array(found[names[0]]))[:, column]
+            _, low, high = mean_interval(gap)
+            rows[name][f"{measure}: gain"] = (
+                "" if name == names[0] else f"{low:+.3f} to {high:+.3f}"
+            )
+    return pd.DataFrame(rows).T
+
+
+def gains(
+    runs: Runs,
+    cells: Mapping[str, Mapping[str, object]],
+    measures: Sequence[str],
+    better: str = "manifold",
+    worse: Sequence[str] = ("none", "input", "smoothing", "decay", "rescaled"),
+) -> pd.DataFrame:
+    """Return the 95 % intervals by which one method is better than others, as text.
+
+    Rows: cell and measure; columns: the other methods. "+" and "-" mark intervals beside zero.
+    """
+    table, rows = long(runs, measures), {}
+    for title, where in cells.items():
+        for measure in measures:
+            row = {}
+            for other in worse:
+                _, low, high = mean_interval(gain(table, measure, better, other, where).values)
+                mark = "+" if low > 0 else "-" if high < 0 else "0"
+                row[other] = f"{mark} ({low:+.3f}, {high:+.3f})"
+            rows[title, measure] = row
+    return pd.DataFrame(rows).T
+
+
+def crossing_counts(
+    runs: Runs, cells: Mapping[str, Mapping[str, object]], names: Sequence[str]
+) -> pd.DataFrame:
+    """Return how many pairs of segments between class means cross, mean over seeds (and range)."""
+    rows = {}
+    for title, where in cells.items():
+        counts: dict[str, list[int]] = {name: [] for name in names}
+        for index in rows_of(runs, where):
+            means, methods = runs.arrays(index)["means"], list(runs.table.loc[index, "methods"])
+            for name in names:
+                counts[name].append(crossings(means[methods.index(name)].astype(float)))
+        rows[title] = {
+            name: f"{np.mean(values):.1f} ({min(values)} to {max(values)})"
+            for name, values in counts.items()
+        }
+    return pd.DataFrame(rows).T
+
+
+def summary(
+    runs: Runs, where: Mapping[str, object], measures: Sequence[str], names: Sequence[str]
+) -> pd.DataFrame:
+    """Return measures of the methods in one cell: mean and standard deviation over seeds."""
+    table = long(runs, measures)
+    rows = {}
+    for name in names:
+        rows[name] = {}
+        for measure in measures:
+            values = per_seed(table, measure, {**where, "name": name})
+            spread_ = f" ± {values.std():.3f}" if len(values) > 1 else ""
+            rows[name][measure] = f"{values.mean():.3f}{spread_}"
+    return pd.DataFrame(rows).T

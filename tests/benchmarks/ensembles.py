@@ -1,0 +1,69 @@
+"""What one program for many networks saves: ``python tests/benchmarks/ensembles.py``.
+
+An epoch of seven bottleneck networks by `fit_ensemble`, which runs them side by side, beside the
+same epoch of one after the other, each by a plain loop: forward, backward, Adam, without mixing.
+Both sides take the same batches of bytes, and the plain loop makes inputs of a batch once for all
+seven. Processor time as in ``mixing.py``. Small networks gain, since calls and not products cost
+time there; wide ones do not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from _compare import compare
+from torch.nn import functional as F
+
+from mmlib.models import bottleneck
+from mmlib.training import Member, fit_ensemble
+
+MEMBERS, BATCH, STEPS = 7, 100, 5
+AIMS = {64: 1.0, 256: 1.1, 1024: 1.2}  # time side by side over time in turn
+
+
+def inputs(x: torch.Tensor) -> torch.Tensor:
+    """Make network inputs of bytes."""
+    return x.float() / 255
+
+
+def sides(width: int) -> tuple[Callable, Callable]:
+    """Return one epoch side by side, and one of the networks in turn."""
+    draws = torch.Generator().manual_seed(0)
+    x = torch.randint(256, (STEPS * BATCH, 784), generator=draws, dtype=torch.uint8)
+    y = torch.randint(10, (len(x),), generator=draws)
+    nets = [bottleneck(784, 10, width=width, seed=s) for s in range(MEMBERS)]
+    members = [Member(seed=0) for _ in nets]
+
+    def together() -> None:
+        own = deepcopy(nets)
+        fit_ensemble(own, members, x, y, epochs=1, batch_size=BATCH, inputs=inputs)
+
+    def in_turn() -> None:
+        own = deepcopy(nets)
+        optimisers = [torch.optim.Adam(net.parameters(), lr=1e-3) for net in own]
+        for rows in torch.randperm(len(x)).split(BATCH):
+            batch = inputs(x[rows])
+            for net, optimiser in zip(own, optimisers, strict=True):
+                optimiser.zero_grad()
+                F.cross_entropy(net(batch), y[rows]).backward()
+                optimiser.step()
+
+    return together, in_turn
+
+
+def main(rounds: int = 15) -> dict:
+    """Return {name: {ratio, low, high, n, aim, ok}}."""
+    return {
+        f"{MEMBERS} bottleneck networks of width {width} as one program": compare(
+            *sides(width), rounds if width < 1024 else max(5, rounds // 3), aim
+        )
+        for width, aim in AIMS.items()
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps(main(), indent=1))
