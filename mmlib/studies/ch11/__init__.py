@@ -1,0 +1,21 @@
+"""Chapter 11, spectral flattening (final version, appendix G and the subspace statement)."""
+
+from mmlib.studies.ch11 import evidence
+from mmlib.studies.ch11.candidates import CANDIDATES, candidates, states_of, through_code
+from mmlib.studies.ch11.grids import FREE, IDENTITIES, ROUTES, SETUPS, SPECTRA, TITLES, WIDE, cell
+
+__all__ = [
+    "CANDIDATES",
+    "FREE",
+    "IDENTITIES",
+    "ROUTES",
+    "SETUPS",
+    "SPECTRA",
+    "TITLES",
+    "WIDE",
+    "candidates",
+    "cell",
+    "evidence",
+    "states_of",
+    "through_code",
+]
