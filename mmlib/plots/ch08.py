@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmlib.evidence import Runs
+from mmlib.measures.crossings import crossed_pairs
 from mmlib.plots import Look, interval, look
 from mmlib.plots.film import film
 from mmlib.studies.ch08.grids import LAYERS, SECOND
@@ -344,10 +346,6 @@ def obtuse(runs: Runs) -> Figure:
 
 def circle(count: int = 10, seed: int = 4) -> Figure:
     """Ten classes on a circle with an empty middle, and a segment with its ball."""
-    import torch
-
-    from mmlib.measures.crossings import crossed_pairs
-
     rng = np.random.default_rng(seed)
     angle = np.sort(rng.uniform(0, 2 * np.pi, count))
     x = np.stack([np.cos(angle), np.sin(angle)], 1)

@@ -137,7 +137,8 @@ def width_cells(profile: str) -> list[dict[str, Any]]:
     }[profile]
     codes = (2, 3) if profile == "smoke" else CODES
     methods = ("none", "input", "manifold")
-    return [bottlenecks.cell(profile, code=code, methods=methods) | size for code in codes]
+    short = {"epochs": 10} if profile == "quick" else {}
+    return [bottlenecks.cell(profile, code=code, methods=methods, **short) | size for code in codes]
 
 
 DIMENSIONS = (2, 3, 5, 10, 30, 100)
