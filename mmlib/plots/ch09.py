@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mmlib.evidence import Runs, per_seed
 from mmlib.measures.tightness import price_rate
@@ -81,8 +82,11 @@ def plane(
     for k, digit in enumerate(digits):
         own = codes[labels == k]
         if len(own):
-            spot = np.clip(np.median(own, axis=0), [x - wide, y - wide], [x + wide, y + wide])
-            ax.annotate(str(digit), spot, ha="center", va="center", fontsize=9, **_BADGE)
+            # Beside the cloud, outward, since a tight one would vanish under its own name.
+            spot = np.median(own, axis=0) - (x, y)
+            spot *= 1 + 0.2 * wide / max(np.hypot(*spot), 0.05 * wide)
+            spot = np.clip(spot, -0.93 * wide, 0.93 * wide) + (x, y)
+            ax.annotate(str(digit), spot, ha="center", va="center", fontsize=8, **_BADGE)
     ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[], aspect="equal")
     ax.grid(False)
 
@@ -126,8 +130,12 @@ def planes(runs: Runs, cells: Mapping[str, Mapping[str, object]], seed: int = 0)
 def seeds(runs: Runs, where: Mapping[str, object], name: str = "manifold") -> Figure:
     """Draw the planes of one method for all seeds of a cell."""
     rows, column = rows_of(runs, where), PICTURED.index(name)
-    figure, axes = plt.subplots(1, len(rows), figsize=(1.75 * len(rows) + 0.2, 2), squeeze=False)
-    for ax, index in zip(axes[0], rows, strict=True):
+    across = min(3, len(rows))
+    down = -(-len(rows) // across)
+    figure, axes = plt.subplots(down, across, figsize=(2.1 * across, 2.25 * down), squeeze=False)
+    for ax in axes.flat[len(rows) :]:
+        ax.set_visible(False)
+    for ax, index in zip(axes.flat, rows, strict=False):
         arrays, digits = runs.arrays(index), runs.table.loc[index, "digits"]
         parts = (arrays[key][column] for key in ("regions", "box", "points"))
         plane(ax, *parts, arrays["labels"], digits)
@@ -150,7 +158,9 @@ def frames(runs: Runs) -> tuple[list[Figure], list[str]]:
         )
     found, labels = [], []
     for epoch in range(len(arrays["regions"])):
-        figure, axes = plt.subplots(1, len(names), figsize=(2.2 * len(names), 2.5), squeeze=False)
+        # Not through pyplot, which would warn of so many open figures.
+        figure = Figure(figsize=(2.2 * len(names), 2.5), layout="constrained")
+        axes = figure.subplots(1, len(names), squeeze=False)
         for column, (ax, name) in enumerate(zip(axes[0], names, strict=True)):
             parts = (arrays[key][epoch, column] for key in ("regions", "box", "points"))
             plane(ax, *parts, arrays["labels"], settings["digits"])
@@ -188,7 +198,7 @@ def dots(
                 values = per_seed(table, measure, {**where, "name": name})
                 points(axes[row, column], x, values, name, label="_nolegend_")
             if measure in logarithmic:
-                axes[row, column].set_yscale("log")
+                _logarithmic(axes[row, column])
         axes[0, column].set_title(title, fontsize=9)
         axes[-1, column].set_xticks(
             range(len(names)), [_SHORT[name] for name in names], rotation=60, fontsize=8
@@ -196,6 +206,16 @@ def dots(
     for row, measure in enumerate(measures):
         axes[row, 0].set_ylabel(LABELS[measure], fontsize=8.5)
     return figure
+
+
+def _logarithmic(ax: Axes) -> None:
+    """Make the vertical axis logarithmic, with ticks that read as numbers."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    steps = (1, 2, 5) if high / low < 1000 else (1,)
+    ax.yaxis.set_major_locator(LogLocator(subs=steps))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def halves(
@@ -219,7 +239,7 @@ def halves(
                 values = per_seed(table, measure, {**where, "name": name})
                 points(ax, x, values, styles[name], label="_nolegend_")
             if measure == "spread":
-                ax.set_yscale("log")
+                _logarithmic(ax)
         axes[0, column].set_title(title, fontsize=9)
         axes[-1, column].set_xticks(range(len(HALVES)), titles, rotation=60, fontsize=8)
     for row, measure in enumerate(measures):

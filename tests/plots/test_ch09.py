@@ -169,9 +169,9 @@ def test_matched_takes_the_first_epoch_that_is_good_enough():
         arrays=lambda row: {"curves": curves},
     )
     found = beside.matched(runs, {"setting": "text"}, ("none", "manifold"))
-    assert found["epoch"].tolist() == [2, 2] and found["accuracy"].tolist() == [96, 96]
-    assert found["within"].tolist() == pytest.approx([0.3, 0.1])
-    assert found.loc["manifold", "within: gain"] == "+0.200 to +0.200"
+    assert found["epoch"].tolist() == ["2", "2"] and found["accuracy"].tolist() == ["96", "96"]
+    assert found["within"].tolist() == ["0.3", "0.1"]
+    assert found.loc["manifold", "within: gain"] == "+ (+0.200 to +0.200)"
 
 
 def test_gains_mark_what_is_beside_zero(plane):
@@ -179,7 +179,7 @@ def test_gains_mark_what_is_beside_zero(plane):
     rows = plane.table.loc[figures.rows_of(plane, TEXT)]
     low = (rows["within_none"] - rows["within_manifold"]).mean()
     text = table.loc[("text", "within"), "none"]
-    bounds = [float(part) for part in text[3:-1].split(",")]
+    bounds = [float(part) for part in text[3:-1].split(" to ")]
     assert np.mean(bounds) == pytest.approx(low, abs=1e-3)
     assert text[0] == ("+" if bounds[0] > 0 else "-" if bounds[1] < 0 else "0")
 

@@ -14,8 +14,8 @@ from mmlib.evidence.statistics import mean_interval
 from mmlib.measures.clouds import class_core, class_margin, class_radius, cloud_share, spread
 from mmlib.measures.drawings import crossings
 from mmlib.measures.spectra import whitened, within_over_total
-from mmlib.studies.ch09.evidence import gain, long, rows_of
-from mmlib.studies.ch09.experiments import CURVES
+from mmlib.studies.ch09.evidence import gain, long, pick, rows_of
+from mmlib.studies.ch09.experiments import CURVES, PICTURED
 
 # What a measure is of states and classes.
 MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
@@ -95,15 +95,22 @@ def matched(
     rows = {}
     for name, values in found.items():
         mean = np.mean(values, 0)
-        rows[name] = dict(zip(("epoch", by, *shown), map(float, mean), strict=True))
+        texts = (f"{number:.3g}" for number in mean)
+        rows[name] = dict(zip(("epoch", by, *shown), texts, strict=True))
         for measure, better in (("within", -1), ("margin", 1)):
             column = 2 + shown.index(measure)
             gap = better * (np.array(values) - np.array(found[names[0]]))[:, column]
-            _, low, high = mean_interval(gap)
-            rows[name][f"{measure}: gain"] = (
-                "" if name == names[0] else f"{low:+.3f} to {high:+.3f}"
-            )
+            rows[name][f"{measure}: gain"] = "" if name == names[0] else _interval(gap)
     return pd.DataFrame(rows).T
+
+
+def _interval(values: Sequence[float]) -> str:
+    """Return the 95 % interval of a mean as text, after "+" or "-" if it lies beside zero."""
+    mean, low, high = mean_interval(values)
+    if len(values) < 2:
+        return f"{mean:+.3f}, one seed"
+    mark = "+" if low > 0 else "-" if high < 0 else "0"
+    return f"{mark} ({low:+.3f} to {high:+.3f})"
 
 
 def gains(
@@ -122,9 +129,7 @@ def gains(
         for measure in measures:
             row = {}
             for other in worse:
-                _, low, high = mean_interval(gain(table, measure, better, other, where).values)
-                mark = "+" if low > 0 else "-" if high < 0 else "0"
-                row[other] = f"{mark} ({low:+.3f}, {high:+.3f})"
+                row[other] = _interval(gain(table, measure, better, other, where).values)
             rows[title, measure] = row
     return pd.DataFrame(rows).T
 
@@ -159,4 +164,27 @@ def summary(
             values = per_seed(table, measure, {**where, "name": name})
             spread_ = f" ± {values.std():.3f}" if len(values) > 1 else ""
             rows[name][measure] = f"{values.mean():.3f}{spread_}"
+    return pd.DataFrame(rows).T
+
+
+# Words of the texts -> measures.
+WORDS = {
+    "tighter: within over total": "within",
+    "specific points: of the cores": "core",
+    "smaller region: area of a class": "area",
+    "wider margin: over spread": "margin",
+    "plane above 0.9, %": "confident",
+}
+
+
+def words(runs: Runs, cells: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
+    """Return what the words of the texts come to: no mixing, input mixup, mixing at the code."""
+    table = long(runs, tuple(WORDS.values()))
+    rows = {}
+    for title, where in cells.items():
+        mean = pick(table, where).groupby("name").mean(numeric_only=True)
+        rows[title] = {
+            word: ", ".join(f"{mean.loc[name, measure]:.3g}" for name in PICTURED)
+            for word, measure in WORDS.items()
+        }
     return pd.DataFrame(rows).T

@@ -10,6 +10,7 @@ import pandas as pd
 from mmlib.evidence import Runs, components, errors, paired
 from mmlib.evidence.findings import Paired
 from mmlib.studies.ch09.grids import BLOCKED, HALVES, PLANE
+from mmlib.studies.ch09.halves import HALVES as NAMES_OF_HALVES
 from mmlib.studies.ch09.networks import FIVE, SETTINGS, TEN
 
 LOWER = {
@@ -24,30 +25,30 @@ def long(runs: Runs, measures: Sequence[str]) -> pd.DataFrame:
 
     Columns: ``setting``, ``digits``, ``norm``, ``name``, ``seed`` and the measures.
     """
-    table, rows = runs.table, []
-    start = f"{measures[0]}_"
-    names = [key.removeprefix(start) for key in table if key.startswith(start)]
-    for row in table.to_dict("records"):
-        place = {key: row[key] for key in ("setting", "digits", "norm", "seed")}
-        for name in names:
-            found = {measure: row.get(f"{measure}_{name}") for measure in measures}
-            if found[measures[0]] is not None:
-                rows.append(place | {"name": name} | found)
+    rows = []
+    for row in runs.table.to_dict("records"):
+        cell = {key: row[key] for key in ("setting", "digits", "norm", "seed")}
+        for name in row.get("methods", tuple(NAMES_OF_HALVES)):
+            rows.append(cell | {"name": name} | {m: row[f"{m}_{name}"] for m in measures})
     return pd.DataFrame(rows)
 
 
-def rows_of(runs: Runs, where: Mapping[str, Any]) -> list[int]:
-    """Return the labels of the rows with the given settings, one for each seed.
+def pick(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows of a table with the given settings.
 
     Raises:
         ValueError: there is none.
     """
-    table = runs.table
     for key, value in where.items():
         table = table[table[key].map(lambda entry, v=value: entry == v).astype(bool)]
     if table.empty:
         raise ValueError(f"where: expected settings of a cell, but got {dict(where)}")
-    return list(table.index)
+    return table
+
+
+def rows_of(runs: Runs, where: Mapping[str, Any]) -> list[int]:
+    """Return the labels of the rows with the given settings, one for each seed."""
+    return list(pick(runs.table, where).index)
 
 
 def place(setting: str, digits: tuple[int, ...]) -> dict[str, Any]:
