@@ -241,6 +241,24 @@ def between_share(h: Tensor, y: Tensor) -> tuple[float, float]:
     return float(share), len(basis) / h.shape[1]
 
 
+def outward_share(h: Tensor, y: Tensor) -> float:
+    """Return the share of the within-class variance along the way from the centre to a class.
+
+    Each class has its own direction, that of its mean from the mean of all. A network without any
+    bound on its logits can move examples along it without changing their class.
+
+    Example:
+        >>> h = torch.tensor([[1.0, 0.0], [3.0, 0.0], [-1.0, 0.0], [-3.0, 0.0]])
+        >>> outward_share(h, torch.tensor([0, 0, 1, 1]))
+        1.0
+    """
+    means, of = class_means(h, y)
+    h = h.detach().double()
+    way = torch.nn.functional.normalize(means - h.mean(0), dim=1)[of]
+    within = h - means[of]
+    return float((within * way).sum(1).square().sum() / within.square().sum())
+
+
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     """Return the principal angles between the column spaces of a and b, rising, in radians.
 

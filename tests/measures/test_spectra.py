@@ -16,6 +16,7 @@ from mmlib.measures.spectra import (
     dimensions_for,
     effective_rank,
     numerical_rank,
+    outward_share,
     participation_ratio,
     principal_angles,
     spectrum,
@@ -126,6 +127,16 @@ def test_share_between_means_of_round_classes_is_its_expectation():
     share, expected = between_share(h, y)
     assert expected == 0.3 and share == pytest.approx(0.3, abs=0.01)
     assert between_share(h[:, :2], y)[0] == pytest.approx(1)  # the means span everything
+
+
+def test_outward_share_is_that_of_each_class_own_way():
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(60_000) % 5
+    h = torch.randn(60_000, 10, generator=generator) + 9 * torch.eye(10)[y]
+    assert outward_share(h, y) == pytest.approx(0.1, abs=0.01)
+    stretched = h * (1 + 4 * torch.rand(60_000, 1, generator=generator))
+    assert outward_share(stretched, y) > 0.3
+    assert outward_share(3 * h + 1, y) == pytest.approx(outward_share(h, y))
 
 
 def test_angles_against_planes_with_a_known_angle():

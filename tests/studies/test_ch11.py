@@ -121,7 +121,7 @@ def test_code_can_be_changed_without_changing_the_network():
 
 
 def test_candidates_of_a_point_do_not_fail():
-    found = ch11.candidates(torch.ones(30, 4), torch.arange(30) % 3)
+    found = ch11.measures_of(torch.ones(30, 4), torch.arange(30) % 3)
     assert found["rank"] == 0 and found["top"] == 0 and math.isnan(found["within"])
     assert list(found) == list(ch11.CANDIDATES)
 

@@ -25,6 +25,7 @@ CANDIDATES: dict[str, tuple[str, str]] = {
     "white": ("within-class share of the whitened variance", "affine"),
     "white_rank": ("effective rank, whitened", "affine"),
     "between": ("share of within-class variance along mean differences", "scale"),
+    "outward": ("share of within-class variance along the class's own mean", "scale"),
     "size": ("root of the total variance", "rotation"),
     "all_top": ("first singular value of all classes together", "rotation"),
     "all_rank": ("effective rank of all classes together", "scale"),
@@ -32,12 +33,12 @@ CANDIDATES: dict[str, tuple[str, str]] = {
 }
 
 
-def candidates(h: Tensor, y: Tensor) -> dict[str, float]:
+def measures_of(h: Tensor, y: Tensor) -> dict[str, float]:
     """Return all candidate measures of states (N, H); those by class are means over the classes.
 
     Example:
         >>> h = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
-        >>> found = candidates(h, torch.arange(90) % 3)
+        >>> found = measures_of(h, torch.arange(90) % 3)
         >>> list(found) == list(CANDIDATES), 3.5 < found["rank"] <= 4, 0.9 < found["white"] <= 1
         (True, True, True)
     """
@@ -66,6 +67,7 @@ def candidates(h: Tensor, y: Tensor) -> dict[str, float]:
         "white": torch.tensor(white_share),
         "white_rank": spectra.effective_rank(inside),
         "between": torch.tensor(spectra.between_share(h, y)[0]),
+        "outward": torch.tensor(spectra.outward_share(h, y)),
         "size": together.square().sum().sqrt(),
         "all_top": together[0],
         "all_rank": spectra.effective_rank(together),

@@ -13,7 +13,7 @@ from mmlib.measures.probes import probe_accuracy
 from mmlib.measures.scores import accuracy, nll
 from mmlib.measures.spectra import class_spectra, effective_rank, spectrum, within_over_total
 from mmlib.studies.bottlenecks import images, train
-from mmlib.studies.ch11.candidates import candidates, states_of
+from mmlib.studies.ch11.candidates import measures_of, states_of
 
 SPLITS = ("test", "train")
 KINDS = ("class", "raw class", "all")  # spectra that are kept: centred, not centred, all classes
@@ -56,7 +56,7 @@ class Views:
             *(torch.stack(list(class_spectra(h, y, c).values())).mean(0) for c in (True, False)),
             spectrum(h),
         ]
-        return list(candidates(h, y).values()), torch.stack(rows).numpy()
+        return list(measures_of(h, y).values()), torch.stack(rows).numpy()
 
 
 def by_layer(states: dict[str, Tensor], y: Tensor, method: str) -> dict[str, float]:
@@ -77,7 +77,7 @@ def scored(views: Views, net: nn.Sequential, method: str) -> dict[str, float]:
         states, y = views.states(net, split), views.y[split]
         start = "" if split == "test" else "train_"
         codes[split] = states["code"]
-        values = candidates(states["code"], y)
+        values = measures_of(states["code"], y)
         metrics |= {f"{start}{name}_{method}": value for name, value in values.items()}
         metrics[f"{start}accuracy_{method}"] = 100 * float(accuracy(states["head"], y))
         metrics[f"{start}nll_{method}"] = float(nll(states["head"], y))
