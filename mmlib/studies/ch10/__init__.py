@@ -1,5 +1,6 @@
 """Chapter 10, inconsistent interpolations (final version, appendix F)."""
 
+from mmlib.studies.ch10.beside import comparisons
 from mmlib.studies.ch10.clouds import ANGLES, ARRANGEMENTS, CLOUDS, means_of, spreads_of
 from mmlib.studies.ch10.line import LINE, NAMED
 from mmlib.studies.ch10.margins import MARGINS
@@ -23,6 +24,7 @@ __all__ = [
     "WAYS",
     "Moved",
     "by_method",
+    "comparisons",
     "floor_of",
     "line_conflict",
     "means_of",
