@@ -46,16 +46,19 @@ def values(runs: Runs, metric: str, **where: object) -> np.ndarray:
 
 
 def curves(runs: Runs, name: str, **where: object) -> np.ndarray:
-    """Return an array of the cells with the given settings over seeds, (S, ...)."""
+    """Return an array of the cells with the given settings over seeds, (S, ...); (0,) if none."""
     table = runs.table
     for key, value in where.items():
         table = table[table[key] == value]
     found = [runs.arrays(index) for index in table.index]
-    return np.stack([one[name] for one in found if name in one]).astype(float)
+    kept = [one[name] for one in found if name in one]
+    return np.stack(kept).astype(float) if kept else np.zeros(0)
 
 
 def line(ax: Axes, x: Sequence[float], samples: np.ndarray, style: Look, label: str = "") -> None:
-    """Draw the mean of (S, X) samples over seeds with its 95 % band."""
+    """Draw the mean of (S, X) samples over seeds with its 95 % band; nothing for no samples."""
+    if not len(samples):
+        return
     mean, half = interval(samples)
     every = max(1, len(mean) // 8)
     ax.plot(
@@ -118,7 +121,7 @@ def _tile(ax: Axes, image: np.ndarray) -> None:
 def strip(runs: Runs, data: str, pair: int, names: Sequence[str]) -> Figure:
     """One pair along its path: pixels above, decoded states below; over each image its class.
 
-    The class is what another network sees; it stands in brackets where the image is not plausible.
+    The class is what another network sees.
     """
     rows = rows_of(runs, data)
     lams = rows[0][1]["lams"]
@@ -131,8 +134,7 @@ def strip(runs: Runs, data: str, pair: int, names: Sequence[str]) -> Figure:
             ax = axes[row, column]
             _tile(ax, arrays[images][pair, step])
             seen = names[int(arrays[f"eye_{judge}"][pair, step])]
-            good = bool(arrays[f"good_{judge}"][pair, step])
-            ax.set_title(seen if good else f"({seen})", fontsize=8, loc="center", pad=2)
+            ax.set_title(seen, fontsize=8, loc="center", pad=2)
             if row == len(rows) - 1:
                 ax.set_xlabel(f"{lams[step]:.1f}", fontsize=8)
         axes[row, 0].set_ylabel(
@@ -160,8 +162,7 @@ def paths_film(runs: Runs, data: str, names: Sequence[str]) -> HTML:
                 ax = axes[row, pair]
                 _tile(ax, arrays[images][pair, step])
                 seen = names[int(arrays[f"eye_{judge}"][pair, step])]
-                good = bool(arrays[f"good_{judge}"][pair, step])
-                ax.set_title(seen if good else f"({seen})", fontsize=9, loc="center", pad=2)
+                ax.set_title(seen, fontsize=9, loc="center", pad=2)
             axes[row, 0].set_ylabel(
                 label.replace(", ", "\n"), rotation=0, ha="right", va="center", fontsize=9
             )
@@ -172,7 +173,7 @@ def paths_film(runs: Runs, data: str, names: Sequence[str]) -> HTML:
         [f"λ = {lam:.1f}" for lam in lams],
         f"Images of {len(pairs)} paths, {ends}: pixel mixes above, decoded hidden mixes below.",
         caption=f"Paths from λ = 0 to 1: {ends}. Over each image the class that another network "
-        "sees, in brackets where the image is not plausible.",
+        "sees.",
         start=len(lams) // 2,
         interval=500,
         dpi=80,
@@ -250,6 +251,29 @@ def plausible(runs: Runs, method: str = "manifold") -> Figure:
         ax.axhline(95, color="black", linewidth=0.7)
         ax.set(xlabel="λ", title=f"{TITLES[data]}, {layer}", ylim=(0, 102))
     axes[0].set_ylabel("plausible, %")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=3
+    )
+    return figure
+
+
+def critics(runs: Runs) -> Figure:
+    """Share of mixes that a critic trained on their kind cannot tell, against the weight."""
+    figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.4), sharey=True)
+    kinds = {
+        "hidden": look("manifold")._replace(label="decoded hidden mix, Manifold Mixup"),
+        "none": look("none")._replace(label="decoded hidden mix, no mixup"),
+        **{kind: KINDS[kind] for kind in ("blurred", "pixel", "shuffled", "noise")},
+        "null": Look("not mixed", "#009e73", "^", "-"),
+    }
+    for ax, (data, layer) in zip(axes, SECOND.items(), strict=True):
+        for kind, style in kinds.items():
+            method, kind = ("none", "hidden") if kind == "none" else ("manifold", kind)
+            found = 100 * curves(runs, f"by_lam_{kind}", data=data, method=method)
+            line(ax, LAMS[1:-1], found, style)
+        ax.axhline(95, color="black", linewidth=0.7)
+        ax.set(xlabel="λ", title=f"{TITLES[data]}, {layer}", ylim=(-2, 102))
+    axes[0].set_ylabel("not told from images as they are, %")
     figure.legend(
         *axes[0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=3
     )
@@ -408,7 +432,7 @@ def shell(runs: Runs) -> Figure:
     return figure
 
 
-def sharing(runs: Runs) -> Figure:
+def sharing(runs: Runs, critics: Runs) -> Figure:
     """Shared directions by method with floor and ceiling; on digits, against plausible mixes."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.2))
     marks = (
@@ -427,10 +451,9 @@ def sharing(runs: Runs) -> Figure:
     handles, labels = left.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     left.legend(unique.values(), unique.keys(), fontsize=8)
-    layer = SECOND["mnist"]
     where = {"data": "mnist", "method": "manifold"}
-    shared = curves(runs, f"overlaps_{layer}", **where).mean(0)
-    good = 100 * np.nanmean(curves(runs, f"own_yard_pairs_{layer}", **where), axis=0)
+    shared = curves(critics, "overlaps", **where).mean(0)
+    good = 100 * curves(critics, "pairs_hidden", **where).mean(0)
     right.scatter(shared, good, s=18, color=look("manifold").colour, marker="D")
     names = [(a, b) for a in range(10) for b in range(a + 1, 10)]
     for index in {

@@ -20,6 +20,7 @@ from mmlib.models import build
 from mmlib.models.decoder import build_decoder
 from mmlib.studies import ch08
 from mmlib.studies.ch08 import (
+    critics,
     dimension,
     evidence,
     experiments,
@@ -31,7 +32,7 @@ from mmlib.studies.ch08 import (
     theory,
 )
 
-STUDIES = (ch08.STATES, ch08.WIDTHS, ch08.NOISE, ch08.TRIANGLES, ch08.PICTURES)
+STUDIES = (ch08.STATES, ch08.CRITICS, ch08.WIDTHS, ch08.NOISE, ch08.TRIANGLES, ch08.PICTURES)
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -400,6 +401,8 @@ def metric_names(study) -> set[str]:
         for cell in study.grid["smoke"][1::4]:
             names |= set(experiments.measured(dict(cell), 0)[0])
         return names
+    if study is ch08.CRITICS:
+        return set(critics.told_apart(dict(study.grid["smoke"][0]), 0)[0])
     if study is ch08.WIDTHS:
         return set(dimension.widths(dict(study.grid["smoke"][0]), 0)[0])
     return set(theory.noise(dict(study.grid["smoke"][0]), 0)[0])
@@ -416,7 +419,7 @@ def fake(study, names: set[str]):
 
 @pytest.fixture(scope="module")
 def runs():
-    used = (ch08.STATES, ch08.WIDTHS, ch08.NOISE)
+    used = (ch08.STATES, ch08.CRITICS, ch08.WIDTHS, ch08.NOISE)
     return {study.name: fake(study, metric_names(study)) for study in used}
 
 
@@ -445,7 +448,7 @@ def test_differences_are_larger_less_smaller(runs):
     own = table[(table["data"] == "mnist") & (table["method"] == "none")].sort_values("seed")
     found = evidence.difference(table, "rank_input", "rank_block3", where)
     assert found.values == pytest.approx((own["rank_input"] - own["rank_block3"]).tolist())
-    parts = ch08.STATES.claims["MM1-s5-flat"][0](runs["ch08-states"]).parts
+    parts = ch08.STATES.claims["MM1-s5-flat"][0](runs["ch08-states"], runs["ch08-critics"]).parts
     mixed = table[(table["data"] == "mnist") & (table["method"] == "manifold")]
     mixed = mixed.sort_values("seed")
     flatter = own["class_rank_block2"].to_numpy() - mixed["class_rank_block2"].to_numpy()
@@ -473,3 +476,39 @@ def test_decoder_of_a_layer_fits_its_states():
     assert len(losses) == cell["decoder_epochs"]
     start = build_decoder(decoder.state, decoder.image, cell["decoder_width"], seed=0)
     assert not torch.equal(start.last.weight, decoder.last.weight)
+
+
+# ------------------------------------------------------------------------------ critics
+
+
+def test_critics_controls_are_what_they_say():
+    cell = dict(ch08.CRITICS.grid["smoke"][0])
+    here = experiments.scene_of(cell, 0, "cpu")
+    layer = cell["layer"]
+    decoder = build_decoder((8, 7, 7), (1, 28, 28), 8)
+    one, two = here.images[:20], here.images[20:40]
+    ends = critics.ends_of(here, layer, one, two)
+    lam = torch.full((20,), 0.3)
+    asis, mixed = critics.made("pixel", ends, lam, decoder, here, layer)
+    assert torch.equal(asis, one) and torch.allclose(mixed, 0.3 * one + 0.7 * two)
+    _, noisy = critics.made("noise", ends, lam, decoder, here, layer)
+    lengths = [(v - one).flatten(1).norm(dim=1) for v in (mixed, noisy)]
+    assert torch.allclose(*lengths, rtol=1e-4)
+    base, hidden = critics.made("hidden", ends, torch.ones(20), decoder, here, layer)
+    assert torch.allclose(base, hidden, atol=1e-6)
+    _, null = critics.made("null", ends, lam, decoder, here, layer)
+    _, end = critics.made("hidden", ends, torch.zeros(20), decoder, here, layer)
+    assert torch.allclose(null, end, atol=1e-6)
+    _, blurred = critics.made("blurred", ends, torch.ones(20), decoder, here, layer)
+    assert torch.allclose(blurred, base, atol=1e-5)
+
+
+def test_critics_tell_noise_and_not_what_is_not_mixed():
+    cell = dict(ch08.CRITICS.grid["smoke"][0]) | {"n_critic": 300, "critic_epochs": 4}
+    found, arrays = critics.told_apart(cell, 0)
+    assert found["auc_noise"] > 0.9 and found["plausible_noise"] < 60
+    assert abs(found["auc_null"] - 0.5) < 0.15 and found["plausible_null"] > 80
+    for kind in critics.KINDS:
+        assert arrays[f"by_lam_{kind}"].shape == (9,)
+        assert 0 <= found[f"plausible_{kind}"] <= 100
+    assert arrays["pairs_hidden"].shape == arrays["overlaps"].shape == (45,)

@@ -7,7 +7,7 @@ import pandas as pd
 from mmlib.evidence import Runs, components, errors, paired, per_seed, sample
 from mmlib.evidence.findings import Paired
 from mmlib.studies.ch08.grids import LAYERS, SECOND
-from mmlib.studies.ch08.studies import NOISE, STATES, WIDTHS
+from mmlib.studies.ch08.studies import CRITICS, NOISE, STATES, WIDTHS
 
 MEASURES = ("rank", "participation", "share95", "two_nn")
 _NAMES = {"none": "plain", "manifold": "manifold"}
@@ -67,27 +67,30 @@ def _overlay(runs: Runs) -> object:
     return errors(table["overlay_error"], table[f"overlay_gap_{layer}"])
 
 
-@STATES.evidence("MM1-F4")
+@CRITICS.evidence("MM1-F4")
 def _consistent(runs: Runs) -> object:
-    parts = {}
-    for data, layer in SECOND.items():
-        where = {"data": data, "method": "manifold"}
-        for kind, words in (("pixel", ""), (f"blurred_{layer}", " through the decoder")):
-            parts[f"{data}, over pixel mixes{words}"] = difference(
-                runs.table, f"own_yard_hidden_{layer}", f"own_yard_{kind}", where
+    return components(
+        {
+            f"{data}, over pixel mixes{words}": difference(
+                runs.table,
+                "plausible_hidden",
+                f"plausible_{kind}",
+                {"data": data, "method": "manifold"},
             )
-    return components(parts)
+            for data in LAYERS
+            for kind, words in (("pixel", ""), ("blurred", " through the decoder"))
+        }
+    )
 
 
-@STATES.evidence("MM1-s5-plausible")
+@CRITICS.evidence("MM1-s5-plausible")
 def _plausible(runs: Runs) -> object:
     return components(
         {
-            f"{data}, as {words}": sample(
-                per_seed(runs.table, f"{yard}_hidden_{layer}", {"data": data, "method": "manifold"})
+            data: sample(
+                per_seed(runs.table, "plausible_hidden", {"data": data, "method": "manifold"})
             )
-            for data, layer in SECOND.items()
-            for yard, words in (("own_yard", "decoded end points"), ("real_yard", "real images"))
+            for data in LAYERS
         }
     )
 
@@ -134,8 +137,8 @@ def _sphere(runs: Runs, widths: Runs) -> object:
     return components(parts)
 
 
-@STATES.evidence("MM1-s5-flat")
-def _flat(runs: Runs) -> object:
+@STATES.evidence("MM1-s5-flat", also=[CRITICS])
+def _flat(runs: Runs, critics: Runs) -> object:
     table, parts = runs.table, {}
     for data, layer in SECOND.items():
         plain, mixed = ({"data": data, "method": method} for method in _NAMES)
@@ -147,9 +150,7 @@ def _flat(runs: Runs) -> object:
             f"{data}, shared more than plain": difference(table, overlap, overlap, mixed, plain),
             f"{data}, flatter than plain": difference(table, rank, rank, plain, mixed),
         }
-    layer = SECOND["mnist"]
-    where = {"data": "mnist", "method": "manifold"}
     parts["mnist, plausible pairs share more"] = sample(
-        per_seed(table, f"share_rank_{layer}", where)
+        per_seed(critics.table, "share_rank_hidden", {"data": "mnist", "method": "manifold"})
     )
     return components(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmlib.checks import choice
+from mmlib.checks import choice, integer
 from mmlib.studies import bottlenecks, networks
 
 LAYERS = {
@@ -108,11 +108,49 @@ def state_cells(profile: str) -> list[dict[str, Any]]:
     return digits + [cell(profile, "cifar10", method) for method in ("none", "manifold")]
 
 
+# Fixed on critics of overlays of the plain network, seed 100.
+_CRITIC: dict[str, dict[str, Any]] = {
+    "smoke": {"n_critic": 60, "critic_width": 4, "critic_epochs": 1, "critic_lr": 0.05},
+    "quick": {"n_critic": 3000, "critic_width": 8, "critic_epochs": 3, "critic_lr": 0.05},
+    "paper": {"n_critic": 20_000, "critic_width": 32, "critic_epochs": 20, "critic_lr": 0.05},
+}
+
+
+def critic_cells(profile: str) -> list[dict[str, Any]]:
+    """Return the cells of the networks whose decoded mixes critics learn to tell."""
+    n_decoder = {"paper": 30_000}
+    return [
+        cell(profile, data, method, layer=SECOND[data], **_CRITIC[profile])
+        | ({"n_decoder": n_decoder[profile]} if profile in n_decoder else {})
+        for data in LAYERS
+        for method in ("none", "manifold")
+    ]
+
+
 # Digits that look alike and digits that do not; the first pair is the notebook's parameter.
 PAIRS = {
     "mnist": ((3, 5), (4, 9), (1, 7), (0, 6), (2, 8), (3, 3)),
     "cifar10": ((3, 5), (1, 9), (0, 8), (4, 7), (0, 2), (3, 3)),
 }
+
+
+def two_classes(name: str, value: Any) -> tuple[int, int]:
+    """Return two classes, 0 to 9, as a tuple; equal ones are allowed.
+
+    Raises:
+        TypeError, ValueError: it is no list of two such numbers.
+
+    Example:
+        >>> two_classes("pair", [3, 8])
+        (3, 8)
+        >>> two_classes("pair", [3])
+        Traceback (most recent call last):
+        ValueError: pair: expected two classes such as [3, 8], but got [3]
+    """
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise ValueError(f"{name}: expected two classes such as [3, 8], but got {value!r}")
+    first, second = (integer(f"{name}[{i}]", v, low=0, high=9) for i, v in enumerate(value))
+    return first, second
 
 
 def picture_cells(profile: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmlib.evidence import Study
-from mmlib.studies.ch08 import dimension, experiments, grids, pictures, theory
+from mmlib.studies.ch08 import critics, dimension, experiments, grids, pictures, theory
 
 PROFILES = ("smoke", "quick", "paper")
 
@@ -11,6 +11,14 @@ STATES = Study(
     "ch08-states",
     experiments.measured,
     {profile: grids.state_cells(profile) for profile in PROFILES},
+    seeds={"smoke": 1, "quick": 5, "paper": 5},
+    live_seeds={"quick": 1},
+)
+
+CRITICS = Study(
+    "ch08-critics",
+    critics.told_apart,
+    {profile: grids.critic_cells(profile) for profile in PROFILES},
     seeds={"smoke": 1, "quick": 5, "paper": 5},
     live_seeds={"quick": 1},
 )
