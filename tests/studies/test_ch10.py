@@ -19,7 +19,7 @@ from mmlib.studies.ch10 import clouds, line, margins, moving, spiral, targets
 
 STUDIES = (
     *(ch10.TARGETS, ch10.LINE, ch10.CLOUDS, ch10.MARGINS),
-    *(ch10.MOVING, ch10.SPIRAL, ch10.FILM),
+    *(ch10.MOVING, ch10.SPIRAL, ch10.SHAPES, ch10.FILM),
 )
 
 

@@ -1,11 +1,11 @@
 """Chapter 10, inconsistent interpolations (final version, appendix F)."""
 
-from mmlib.studies.ch10.beside import comparisons
+from mmlib.studies.ch10.beside import comparisons, moving_means, networks
 from mmlib.studies.ch10.clouds import ANGLES, ARRANGEMENTS, CLOUDS, means_of, spreads_of
 from mmlib.studies.ch10.line import LINE, NAMED
 from mmlib.studies.ch10.margins import MARGINS
 from mmlib.studies.ch10.moving import MOVING, WAYS, Moved, floor_of, line_conflict, move
-from mmlib.studies.ch10.spiral import FILM, SHOWN, SPIRAL, WATCHED, by_method
+from mmlib.studies.ch10.spiral import FILM, SHAPES, SHOWN, SPIRAL, WATCHED, by_method
 from mmlib.studies.ch10.targets import TARGETS
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "MARGINS",
     "MOVING",
     "NAMED",
+    "SHAPES",
     "SHOWN",
     "SPIRAL",
     "TARGETS",
@@ -29,5 +30,7 @@ __all__ = [
     "line_conflict",
     "means_of",
     "move",
+    "moving_means",
+    "networks",
     "spreads_of",
 ]

@@ -38,3 +38,34 @@ def comparisons(runs: Runs, other: str = "none") -> pd.DataFrame:
             values = {"lower by": mean, "from": low, "to": high, "seeds": len(found.values)}
             rows.append({"alpha": alpha, "measure": name} | values)
     return pd.DataFrame(rows).set_index(["alpha", "measure"]).round(3)
+
+
+def networks(runs: Runs) -> pd.DataFrame:
+    """Return measures of the code by network and method, means over seeds."""
+    table = by_method(runs)
+    rows = table.groupby(["before", "after", "width", "method"], sort=False)
+    keys = ["ratio", "white", "towards", "conflict", "accuracy"]
+    found = rows[keys].mean().unstack("method").swaplevel(axis=1)
+    return found.reindex(columns=[(m, key) for key in keys for m in ("none", "manifold")]).round(3)
+
+
+def moving_means(
+    runs: Runs, classes: int, dim: int, way: str = "mixed", noise: float = 0.0
+) -> pd.Series:
+    """Return the metrics of moving points in one cell, means over seeds.
+
+    Raises:
+        ValueError: there is no such cell.
+    """
+    table = runs.table
+    chosen = table[
+        (table["classes"] == classes)
+        & (table["dim"] == dim)
+        & (table["way"] == way)
+        & (table["noise"] == noise)
+    ]
+    if chosen.empty:
+        raise ValueError(
+            f"expected a cell of {runs.study.name}, but got {classes, dim, way, noise}"
+        )
+    return chosen.mean(numeric_only=True)

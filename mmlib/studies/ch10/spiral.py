@@ -235,16 +235,39 @@ FILM = Study(
 )
 
 
+# Other networks, for the two sides of the claim: hidden layers before and after the code, width.
+NETWORKS = ((1, 1, 128), (3, 3, 128), (2, 2, 32))
+
+
+def _networks(profile: str) -> list[dict[str, Any]]:
+    width = _SIZES[profile]["width"]
+    return [
+        cell(profile, methods=("none", "manifold"), before=b, after=a, width=w * width // 128 or 1)
+        for b, a, w in NETWORKS
+    ]
+
+
+SHAPES = Study(
+    "ch10-shapes",
+    spirals,
+    {profile: _networks(profile) for profile in _SIZES},
+    live_seeds={"quick": 1},
+)
+
+
 def by_method(runs: Runs) -> object:
-    """Return the runs as a table with one row per alpha, method and seed, and the measures."""
+    """Return the runs as a table with one row per cell, method and seed, and the measures.
+
+    Columns: ``alpha``, ``before``, ``after``, ``width``, ``seed``, ``method`` and the measures.
+    """
     import pandas as pd
 
     rows = []
     for row in runs.table.to_dict("records"):
         for name in row["methods"]:
             measures = {key: row[f"{key}_{name}"] for key in (*WATCHED, "conflict")}
-            where = {"alpha": row["alpha"], "seed": row["seed"], "method": name}
-            rows.append(where | measures)
+            where = {key: row[key] for key in ("alpha", "before", "after", "width", "seed")}
+            rows.append(where | {"method": name} | measures)
     return pd.DataFrame(rows)
 
 
