@@ -324,7 +324,8 @@ def third(runs: Runs, data: str) -> Figure:
     right.set(xlabel="λ", title="another network, from the image")
     for ax in (left, right):
         ax.set_ylim(bottom=0)
-        ax.legend(fontsize=7.5)
+        if ax.get_legend_handles_labels()[0]:  # at smoke size no path may count
+            ax.legend(fontsize=7.5)
     return figure
 
 
