@@ -202,3 +202,17 @@ def test_summary_has_means_and_spreads(plane):
     assert found.loc["none", "within"] == f"{rows.mean():.3f} ± {rows.std():.3f}"
     with pytest.raises(ValueError, match="settings of a cell"):
         figures.rows_of(plane, {"setting": "neither"})
+
+
+def test_margins_by_share_count_strays_at_the_end():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 40)
+    tight = 10.0 * labels[:, None] + 0.1 * rng.standard_normal((80, 2))
+    tight[0] = tight[50]
+    arrays = {"labels": labels.astype(np.uint8), "points": np.stack([tight] * 3)}
+    runs = SimpleNamespace(
+        table=pd.DataFrame([{"setting": "text", "seed": 0}]), arrays=lambda row: arrays
+    )
+    found = beside.by_core(runs, {"a": {"setting": "text"}}, (0.9, 1.0))
+    whole, strays = (float(found.loc["a", share].split(", ")[0]) for share in ("90%", "100%"))
+    assert strays == 0 and whole > 1

@@ -29,8 +29,8 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
 }
 
 
-def _margin(h: Tensor, y: Tensor) -> float:
-    kept = class_core(h, y)
+def _margin(h: Tensor, y: Tensor, share: float = 0.9) -> float:
+    kept = class_core(h, y, share)
     return class_margin(h[kept], y[kept])
 
 
@@ -186,5 +186,31 @@ def words(runs: Runs, cells: Mapping[str, Mapping[str, object]]) -> pd.DataFrame
         rows[title] = {
             word: ", ".join(f"{mean.loc[name, measure]:.3g}" for name in PICTURED)
             for word, measure in WORDS.items()
+        }
+    return pd.DataFrame(rows).T
+
+
+def by_core(
+    runs: Runs,
+    cells: Mapping[str, Mapping[str, object]],
+    shares: Sequence[float] = (0.7, 0.8, 0.9, 0.95, 1.0),
+) -> pd.DataFrame:
+    """Return margins over spread by the share of a class that counts as its core, as text.
+
+    Entries: no mixing, input mixup, mixing at the code; means over seeds, of the drawn codes, which
+    are fewer than those of the records. With a share of 1 every stray counts.
+    """
+    rows = {}
+    for title, where in cells.items():
+        found = []
+        for index in rows_of(runs, where):
+            arrays = runs.arrays(index)
+            y = torch.from_numpy(arrays["labels"]).long()
+            codes = [torch.from_numpy(points) for points in arrays["points"]]
+            found.append([[_margin(h, y, share) / spread(h) for h in codes] for share in shares])
+        mean = np.mean(found, axis=0)
+        rows[title] = {
+            f"{share:.0%}": ", ".join(f"{value:.2f}" for value in line)
+            for share, line in zip(shares, mean, strict=True)
         }
     return pd.DataFrame(rows).T
