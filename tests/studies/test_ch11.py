@@ -34,7 +34,8 @@ def small(setup: str = "late12", **changes) -> dict:
 
 
 def minimised(loss: str, mixing: bool, units: int, head: str = "affine", **changes) -> dict:
-    return free_states.free_states(grids.free(loss, head, mixing, units, 10, **changes), 3)[0]
+    size = {"per_class": units + 1, "nodes": 3, "warm": 200} | changes
+    return free_states.free_states(grids.free(loss, head, mixing, units, 4, **size), 3)[0]
 
 
 def test_mixes_of_all_pairs_by_hand():
@@ -64,7 +65,7 @@ def test_objective_is_a_plain_double_loop():
 
 @pytest.mark.parametrize("mixing", (False, True))
 def test_squared_loss_confines_classes_with_and_without_mixing(mixing):
-    for units in (2, 3, 6):
+    for units in (2, 3, 5):
         found = minimised("squared", mixing, units)
         assert found["excess"] == pytest.approx(found["floor"], abs=1e-9)
         assert found["rank"] == found["least_rank"] == max(units - 3, 0)
@@ -72,16 +73,16 @@ def test_squared_loss_confines_classes_with_and_without_mixing(mixing):
 
 
 def test_cross_entropy_confines_classes_with_mixing_alone():
-    for units in (3, 6):
+    for units in (3, 5):
         mixed, plain = (minimised("ce", mixing, units) for mixing in (True, False))
         assert mixed["rank"] == units - 3 and mixed["excess"] == pytest.approx(mixed["floor"])
-        assert mixed["excess"] > 0.1 and mixed["spread"] < 1e-4
+        assert mixed["excess"] > 0.05 and mixed["spread"] < 1e-3
         assert plain["rank"] == units and plain["excess"] < 1e-9
         assert plain["scale"] > 3 * mixed["scale"] and plain["spread"] > 1
 
 
 def test_decay_of_states_takes_the_other_directions_too():
-    assert minimised("squared", True, 6, decay=1e-3)["rank"] == 0
+    assert minimised("squared", True, 5, decay=1e-2)["rank"] == 0
 
 
 def test_another_head_does_not_confine():
@@ -138,7 +139,7 @@ def test_probe_reads_what_is_linear_and_no_more():
 
 
 def test_a_run_looks_at_all_methods_and_repeats():
-    settings = small(epochs=2)
+    settings = small(epochs=2, methods=("none", "manifold"))
     metrics, arrays = networks.spectra(settings, 0)
     methods = settings["methods"]
     assert arrays["epochs"].tolist() == [0, 1, 2]

@@ -35,6 +35,25 @@ def fall(runs: Runs, setup: str, metric: str, method: str = "manifold") -> pd.Se
     return 1 - of(runs, setup, f"{metric}_{method}") / of(runs, setup, f"{metric}_none")
 
 
+def discriminating(runs: Runs, setup: str, method: str) -> pd.Series:
+    """Return the within-class share on the directions that tell classes apart, by seed.
+
+    Whitened states have variance one in each of H directions. Class means differ in at most
+    d - 1 of them, so the others are all within-class however small they were before; this is the
+    mean share on those min(d - 1, H). No invertible affine map of the states changes it.
+    """
+    row = runs.table[runs.table["setup"] == setup].iloc[0]
+    units, telling = row["code"], min(len(row["digits"]) - 1, row["code"])
+    return 1 - (1 - of(runs, setup, f"white_{method}")) * units / telling
+
+
+def value(runs: Runs, setup: str, name: str, method: str) -> pd.Series:
+    """Return a candidate, or ``"discriminating"``, of a method by seed."""
+    if name == "discriminating":
+        return discriminating(runs, setup, method)
+    return of(runs, setup, f"{name}_{method}")
+
+
 # ------------------------------------------------------------------------------ free states
 
 
@@ -111,7 +130,7 @@ def _ideal(runs: Runs) -> Components:
 # ------------------------------------------------------------------------------ printed numbers
 
 _PRINTED = {"late12": "Figure 9", "late30": "Figure 10", "early30": "Figure 11"}
-_NAMES = {"none": "baseline", "input": "Input Mixup", "manifold": "Manifold Mixup"}
+METHODS = {"none": "baseline", "input": "Input Mixup", "manifold": "Manifold Mixup"}
 
 
 def printed(setup: str) -> dict[str, float]:
@@ -128,7 +147,7 @@ def printed(setup: str) -> dict[str, float]:
     ]
     return {
         method: float(rows.loc[rows["quantity"].str.contains(f", {name},"), "value"].iloc[0])
-        for method, name in _NAMES.items()
+        for method, name in METHODS.items()
     }
 
 

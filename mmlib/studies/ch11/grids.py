@@ -27,6 +27,28 @@ TITLES = {
 ALL = tuple(name for name in bottlenecks.METHODS if name != "rescaled")
 FEW = ("none", "input", "manifold", "smoothing")
 
+
+def digits(name: str, value: Any) -> tuple[int, ...]:
+    """Check a notebook's list of digits.
+
+    Example:
+        >>> digits("digits", [8, 3])
+        (3, 8)
+    """
+    return bottlenecks.digits_of(value)
+
+
+def methods(name: str, value: Any) -> tuple[str, ...]:
+    """Check a notebook's list of methods to draw; the baseline is always among them.
+
+    Example:
+        >>> methods("methods", ["manifold"])
+        ('none', 'manifold')
+    """
+    found = bottlenecks.methods_of(value, ALL)
+    return found if "none" in found else ("none", *found)
+
+
 _LOOK = {"smoke": 200, "quick": 2000, "paper": 10_000}
 
 
