@@ -305,17 +305,17 @@ def plausible_by_layer(runs: Runs) -> Figure:
 
 def third(runs: Runs, data: str) -> Figure:
     """Third classes along the path: by the network itself from each layer, and by another one."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.9))
     fine = np.linspace(0, 1, 21)
     styles = ("-", "--", "-.", ":")
     for method in ("none", "manifold"):
         base = look(method)
         for style, layer in zip(styles, LAYERS[data], strict=False):
             samples = 100 * curves(runs, f"own_{layer}", data=data, method=method)
-            line(left, fine, samples, base._replace(line=style, label=f"{base.label}, {layer}"))
+            line(left, fine, samples, base._replace(line=style, label=f"{layer}, {base.label}"))
         layer = SECOND[data]
         samples = 100 * curves(runs, f"third_hidden_{layer}", data=data, method=method)
-        line(right, LAMS, samples, base._replace(label=f"decoded {layer}, {base.label}"))
+        line(right, LAMS, samples, base._replace(label=f"{layer}, {base.label}"))
     for kind in ("pixel", "blurred"):
         name = f"third_{kind}" + ("" if kind == "pixel" else f"_{SECOND[data]}")
         samples = 100 * curves(runs, name, data=data, method="manifold")
@@ -325,7 +325,7 @@ def third(runs: Runs, data: str) -> Figure:
     for ax in (left, right):
         ax.set_ylim(bottom=0)
         if ax.get_legend_handles_labels()[0]:  # at smoke size no path may count
-            ax.legend(fontsize=7.5)
+            ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return figure
 
 

@@ -23,7 +23,8 @@ SEEDS = 3
 LAYER_METRICS = (
     *("rank", "participation", "share95", "two_nn", "mid", "own_points", "arc_points", "own_paths"),
     *("overlap", "overlap_shuffled", "overlap_random", "spread", "inside", "cosine"),
-    *("cosine_mean", "mid_third", "end_third", "gap_mid", "error"),
+    *("cosine_mean", "mid_third", "end_third", "gap_mid", "error", "means_crossed"),
+    *("means_crossed_white", "margin_rank"),
 )
 SHARES = ("own_yard", "real_yard", "own_pixel_yard", "pixel_yard", "distance", "points")
 
@@ -203,6 +204,7 @@ def test_tables_have_a_row_for_what_was_measured(states, judged, widths):
     shares = beside.shares(states)
     assert list(shares.index[:2]) == ["mnist, hidden", "mnist, blurred"] and len(shares) == 12
     assert beside.sphere(states).shape == (10, 4)
+    assert beside.predicted(states).shape == (4, 4)
     found = beside.statements(states, judged, widths)
     assert found.loc[0, "ours"] == 10.0 and found["ours"].iloc[-1] == 50.0
     assert all(len(row) == 3 and all(row) for row in beside.DIFFERENCES.values())

@@ -103,6 +103,29 @@ def sphere(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def predicted(runs: Runs) -> pd.DataFrame:
+    """Return what class means predict and what paths from the second block meet, means over seeds.
+
+    Columns: pairs of means that a third one cuts off (%), of all means as they are and whitened;
+    paths on which the network sees a third class (%); rank correlation over pairs of classes of how
+    deep a third mean lies in the ball with the share of third-class points.
+    """
+    columns = {
+        "means_crossed": "means cut off, %",
+        "means_crossed_white": "whitened, %",
+        "own_paths": "paths, %",
+        "margin_rank": "rank correlation",
+    }
+    rows = {}
+    for data, layer in SECOND.items():
+        for method in ("none", "manifold"):
+            own = runs.table[(runs.table["data"] == data) & (runs.table["method"] == method)]
+            names = {f"{name}_{layer}": title for name, title in columns.items()}
+            means = own.reindex(columns=list(names)).mean()
+            rows[f"{data}, {_NAMES[method]}"] = means.rename(names)
+    return pd.DataFrame(rows).T
+
+
 def statements(states: Runs, critics: Runs, widths: Runs) -> pd.DataFrame:
     """Return what section 5 says beside what was found, with Manifold Mixup, second block."""
 
