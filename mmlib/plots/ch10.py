@@ -44,7 +44,8 @@ def _plane(p: np.ndarray, axes: np.ndarray) -> np.ndarray:
 
 def moving_frame(moved: Moved, frame: int, start: int, alpha: float, axes: np.ndarray) -> Figure:
     """One moment: the points of a start, and its loss up to there."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.9), width_ratios=(1, 1.1))
+    figure = Figure(figsize=(6.4, 2.9))  # a film has many, which pyplot need not keep open
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
     p = moved.points[frame, start]
     if p.shape[1] == 1:
         _arcs_of(left, p[:, 0])
@@ -122,7 +123,8 @@ def where_they_end(runs: Runs) -> Figure:
                 )  # fmt: skip
     left.set_xticks(range(len(spaces)), [f"{k} in {d}-D" for k, d in spaces], rotation=50)
     left.set(yscale="log", ylabel="excess of the network, nats")
-    left.legend(fontsize=8)
+    left.set_ylim(top=3 * table.loc[table["way"] != "none", "excess"].max())
+    left.legend(fontsize=8, loc="upper left")
     plane = [(k, d) for k, d in spaces if d == 2 and k >= 4]
     for place, (k, d) in enumerate(plane):
         rows = table[(table["classes"] == k) & (table["dim"] == d) & (table["way"] == "mixed")]
@@ -175,7 +177,7 @@ def concentration(runs: Runs) -> Figure:
     for ax, title in zip(axes, titles, strict=True):
         ax.set_xticks(range(3), ["mixed", "stay", "unmixed"])
         ax.set_title(f"{title}\n(open: start)" if ax is not axes[2] else title, fontsize=9)
-        ax.set_ylim(0, None)
+        ax.set_ylim(0, 1.15 * ax.get_ylim()[1])
     axes[2].set_yscale("symlog", linthresh=0.1)
     return figure
 
@@ -208,7 +210,8 @@ def data(turns: float, noise: float, seed: int) -> Figure:
 
 def code_frame(codes: np.ndarray, y: np.ndarray, names: Sequence[str]) -> Figure:
     """Codes of several methods at one moment: as they are, and whitened as a whole."""
-    figure, axes = plt.subplots(2, len(names), figsize=(1.9 * len(names), 4.0), squeeze=False)
+    figure = Figure(figsize=(1.9 * len(names), 4.0))
+    axes = figure.subplots(2, len(names), squeeze=False)
     for column, (name, h) in enumerate(zip(names, codes, strict=True)):
         _cloud(axes[0, column], h, y)
         _cloud(axes[1, column], whitened(torch.from_numpy(h.astype(float))).numpy(), y)
@@ -265,5 +268,7 @@ def spiral_curves(runs: Runs, alpha: float, keys: Sequence[str] = ("ratio", "whi
             lines = np.stack([one["watched"][:, column, at] for one in arrays])
             curve(ax, np.maximum(arrays[0]["epochs"], 0.7), lines, name, every=2)
         ax.set(xscale="log", xlabel="epoch", ylabel=MEASURES.get(key, key).replace("\n", " "))
-    axes[0, 0].legend(fontsize=7.5)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8
+    )
     return figure
