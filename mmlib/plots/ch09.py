@@ -332,7 +332,7 @@ def ways(runs: Runs, cells: Mapping[str, Mapping[str, object]], names: Sequence[
             axes[row, 0].set_ylabel(label, fontsize=8.5)
         axes[0, column].set_title(title, fontsize=9)
         axes[1, column].set_xticks(range(len(sites)), ["input", "layer 1", "code"])
-    axes[0, -1].legend(fontsize=7.5)
+    axes[1, -1].legend(fontsize=7.5, loc="center right")
     return figure
 
 

@@ -216,3 +216,18 @@ def test_margins_by_share_count_strays_at_the_end():
     found = beside.by_core(runs, {"a": {"setting": "text"}}, (0.9, 1.0))
     whole, strays = (float(found.loc["a", share].split(", ")[0]) for share in ("90%", "100%"))
     assert strays == 0 and whole > 1
+
+
+def test_flatness_of_discs_and_lines():
+    angle = 2 * np.pi * np.arange(40) / 40
+    disc = np.stack([np.cos(angle), np.sin(angle)], 1)
+    labels = np.repeat([0, 1], 40)
+    shapes = [disc, disc * [5.0, 1.0], disc * [1.0, 0.0]]
+    points = np.stack([np.concatenate([shape, shape + 20]) for shape in shapes])
+    arrays = {"labels": labels.astype(np.uint8), "points": points}
+    runs = SimpleNamespace(
+        table=pd.DataFrame([{"setting": "text", "seed": 0}]), arrays=lambda row: arrays
+    )
+    found = beside.flatness(runs, {"a": {"setting": "text"}}).loc["a"].tolist()
+    assert found[0] > 0.8 and found[1] == pytest.approx(0.2, abs=0.05)
+    assert found[2] == pytest.approx(0, abs=1e-9)

@@ -13,7 +13,7 @@ from mmlib.evidence import Runs, per_seed
 from mmlib.evidence.statistics import mean_interval
 from mmlib.measures.clouds import class_core, class_margin, class_radius, cloud_share, spread
 from mmlib.measures.drawings import crossings
-from mmlib.measures.spectra import whitened, within_over_total
+from mmlib.measures.spectra import class_spectra, whitened, within_over_total
 from mmlib.studies.ch09.evidence import gain, long, pick, rows_of
 from mmlib.studies.ch09.experiments import CURVES, PICTURED
 
@@ -213,4 +213,25 @@ def by_core(
             f"{share:.0%}": ", ".join(f"{value:.2f}" for value in line)
             for share, line in zip(shares, mean, strict=True)
         }
+    return pd.DataFrame(rows).T
+
+
+def flatness(runs: Runs, cells: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
+    """Return the smaller over the larger standard deviation of a class core, mean over classes.
+
+    1 for a disc and 0 for a line; means over seeds, of the drawn codes.
+    """
+    rows = {}
+    for title, where in cells.items():
+        found = []
+        for index in rows_of(runs, where):
+            arrays = runs.arrays(index)
+            y, line = torch.from_numpy(arrays["labels"]).long(), []
+            for points in arrays["points"]:
+                h = torch.from_numpy(points)
+                kept = class_core(h, y)
+                spectra = class_spectra(h[kept], y[kept])
+                line.append(np.mean([float(s[-1] / s[0]) for s in spectra.values()]))
+            found.append(line)
+        rows[title] = dict(zip(PICTURED, map(float, np.mean(found, axis=0)), strict=True))
     return pd.DataFrame(rows).T
