@@ -11,6 +11,7 @@ from mmlib.data.registry import (
     resolve,
     title_of,
 )
+from mmlib.data.spirals import spiral, two_spirals
 from mmlib.data.split import Split, ssl_split
 from mmlib.data.store import (
     DataDamagedError,
@@ -40,7 +41,9 @@ __all__ = [
     "resolve",
     "ring",
     "rings",
+    "spiral",
     "ssl_split",
     "title_of",
     "two_moons",
+    "two_spirals",
 ]

@@ -140,7 +140,7 @@ def drawing(ax: Axes, points: np.ndarray, *, names: bool = True) -> int:
         ax.plot(*p[[i, j]].T, color="#888888", linewidth=0.7, zorder=1)
     spots = [_meeting(p[a], p[b], p[c], p[d]) for (a, b), (c, d) in met]
     if spots:
-        ax.plot(*np.array(spots).T, "x", color="#d55e00", markersize=4, zorder=2)
+        ax.plot(*np.array(spots).T, "x", color="#d55e00", markersize=5, mew=1.6, zorder=2)
     ax.plot(*p.T, "o", color="black", markersize=4.5, zorder=3)
     if names:
         middle = p.mean(0)
