@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaln, digamma, entr
 
-from mmlib.checks import choice, positive
+from mmlib.checks import choice, number, positive
 
 LOSSES = ("cross_entropy", "squared")
 _STEP, _REACH = 1 / 16, 6.0  # of the tanh-sinh rule: its ends lie within 1e-270 of an interval's
@@ -203,13 +203,17 @@ def crossing_floor(
         slopes: Change of the target per length on each segment.
         lipschitz: Of the classifier, Euclidean on both sides.
 
+    Raises:
+        TypeError, ValueError: A number is outside its range, or there are not two of each.
+
     Example:
         >>> round(crossing_floor(1.0, (1.0, 1.0), (0.0, 0.0), 10.0), 5)
         0.01667
     """
+    distance, lipschitz = number("distance", distance, low=0), positive("lipschitz", lipschitz)
     k = [
-        2 * d / (3 * (positive("lipschitz", lipschitz) + s))
-        for d, s in zip(densities, slopes, strict=True)
+        2 * positive("densities", density) / (3 * (lipschitz + number("slopes", slope, low=0)))
+        for density, slope in zip(densities, slopes, strict=True)
     ]
     return float(distance**3 * k[0] * k[1] / (np.sqrt(k[0]) + np.sqrt(k[1])) ** 2)
 

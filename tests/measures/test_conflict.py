@@ -183,6 +183,8 @@ def test_bad_arguments_are_named():
         (lambda: arrangement_loss([0.0, 1.0], [0, 1], loss="squard"), "did you mean"),
         (lambda: arrangement_loss([0.0, 1.0], [0, 1], alpha=2.0, closed=True), "closed"),
         (lambda: arrangement_loss([0.0, 1.0], [0, 1], alpha=0), "alpha"),
+        (lambda: crossing_floor(1.0, (1.0, 1.0), (0.0, 0.0), 0.0), "lipschitz"),
+        (lambda: crossing_floor(1.0, (1.0, -1.0), (0.0, 0.0), 1.0), "densities"),
         (lambda: disagreement([[0.5, 0.6]]), "targets"),
         (lambda: disagreement([[0.5, 0.5]], [0.5, 0.5]), "weights"),
     ):

@@ -14,7 +14,7 @@ SQUARE = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
 INSIDE = [[0.0, 0.0], [2.0, 0.0], [1.0, 2.0], [1.0, 0.7]]
 
 
-def on_a_grid(means, spread, side=161, nodes=400):
+def on_a_grid(means, spread, side=101, nodes=150):
     """The excess for alpha = 1 by sums over the plane, with no sample in it."""
     m, k = np.asarray(means, float), len(means)
     ticks = [np.linspace(m[:, a].min() - 6 * spread, m[:, a].max() + 6 * spread, side)
@@ -54,7 +54,7 @@ def test_small_clouds_on_a_line_reach_the_excess_of_points():
     means = [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]
     for alpha in (0.5, 1.0, 2.0):
         points = arrangement_loss(means, [0, 1, 2], alpha=alpha).excess
-        found = cloud_excess(means, 0.003, alpha=alpha, samples=4000)
+        found = cloud_excess(means, 0.003, alpha=alpha, samples=2000)
         assert found.value == pytest.approx(points, abs=4 * found.error + 0.005)
     lifted = cloud_excess([[0.0, 0.0], [1.0, 0.5], [2.0, 0.0]], 0.003, samples=500)
     assert lifted.value < 0.01
@@ -80,12 +80,12 @@ def test_crossings_cost_in_proportion_to_the_spread():
 
 def test_rate_of_the_whole_arrangement_and_its_control():
     spread = 0.004
-    found = cloud_excess(SQUARE, spread, samples=20_000)
-    apart = cloud_excess(INSIDE, spread, samples=4000)
+    found = cloud_excess(SQUARE, spread, samples=8000)
+    apart = cloud_excess(INSIDE, spread, samples=1500)
     assert crossing_rate(INSIDE) == 0 and apart.value / spread < 0.07
     # What remains beside the crossing is of order s log(1 / s), as large as without one.
     assert 0 < found.value / spread - crossing_rate(SQUARE) < 0.07 + 3 * found.error / spread
-    thinner = cloud_excess(INSIDE, spread / 4, samples=4000)
+    thinner = cloud_excess(INSIDE, spread / 4, samples=800)
     assert thinner.value < apart.value / 8  # faster than in proportion
 
 
