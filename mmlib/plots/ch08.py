@@ -221,20 +221,20 @@ MEASURES = {
 
 def dimensions(runs: Runs, data: str) -> Figure:
     """Four effective dimensions by layer, plain, with Manifold Mixup and untrained."""
-    figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.7))
+    figure, axes = plt.subplots(2, 2, figsize=(6.8, 4.8))
     layers = LAYERS[data]
-    for ax, (measure, title) in zip(axes, MEASURES.items(), strict=True):
+    for ax, (measure, title) in zip(axes.flat, MEASURES.items(), strict=True):
         for method in ("none", "manifold", "untrained"):
             samples = [
                 values(runs, f"{measure}_{layer}", data=data, method=method) for layer in layers
             ]
             if len(samples[0]):
                 line(ax, range(len(layers)), np.stack(samples, 1), look_of(method))
-        ax.set_xticks(range(len(layers)), layers, rotation=35, ha="right")
+        ax.set_xticks(range(len(layers)), layers)
         ax.set_ylim(bottom=0)
         ax.set_title(title)
-    axes[0].set_ylabel("dimension")
-    axes[0].legend(fontsize=8)
+    figure.supylabel("dimension", fontsize=9.5)
+    axes[0, 0].legend(fontsize=8)
     return figure
 
 
@@ -385,6 +385,7 @@ def circle(count: int = 10, seed: int = 4) -> Figure:
         )
         ax.scatter(*x.T, color="black", zorder=3, s=22)
         ax.set(xticks=[], yticks=[], aspect="equal")
+        ax.spines[:].set_visible(False)
         ax.grid(False)
     for a in range(count):
         for b in range(a + 1, count):
