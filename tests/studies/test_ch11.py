@@ -266,3 +266,59 @@ def test_directions_above_the_bound_count_the_worst_case():
     worst = (table["rank"] - (table["units"] - 3).clip(lower=0))[chosen].max()
     found = evidence.directions(runs, "ce")
     assert isinstance(found, Errors) and found.error == pytest.approx(worst)
+
+
+# ------------------------------------------------------------------------------ tables
+
+
+def test_rewritten_networks_agree_and_their_codes_do_not():
+    net = bottleneck(6, 3, width=16, code=4, seed=2).double()
+    x, y = torch.randn(200, 6).double(), torch.arange(200) % 3
+    nets = ch11.beside.same_function(net, x, y)
+    table = ch11.beside.measured(nets, x, y)
+    for other in nets.values():
+        assert torch.allclose(other(x), net(x), rtol=1e-6, atol=1e-9)
+    assert table.loc["first singular value", "larger"] == pytest.approx(
+        10 * table.loc["first singular value", "trained"]
+    )
+    assert table.loc["effective rank", "round"] > 3.5 and table.loc["effective rank", "thin"] < 1.2
+    for what, row in table.iterrows():
+        same = row["unchanged by"] == "affine"
+        values = row[list(nets)].astype(float)
+        assert (np.ptp(values) < 1e-6 * values.abs().max()) == same, what
+
+
+def test_shares_on_telling_directions_are_unchanged_by_rewriting():
+    net, x = bottleneck(6, 3, width=16, code=4, seed=2).double(), torch.randn(200, 6).double()
+    h, y = ch11.states_of(net, x)["code"], torch.arange(200) % 3
+    row = {"setup": "late12", "code": 4, "digits": (0, 1, 2), "seed": 0}
+    white = ch11.measures_of(h, y)["white"]
+    runs = SimpleNamespace(table=pd.DataFrame([row | {"white_none": white}]))
+    found = float(evidence.value(runs, "late12", "discriminating", "none").iloc[0])
+    # The same from the generalised eigenvalues of between against total scatter, two of them.
+    centred = h - h.mean(0)
+    between = torch.stack([centred[y == k].mean(0) for k in y])
+    ratio = torch.linalg.solve(centred.T @ centred, between.T @ between)
+    top = torch.linalg.eigvals(ratio).real.sort(descending=True).values
+    assert found == pytest.approx(1 - float(top[:2].mean())) and top[2:].abs().max() < 1e-8
+
+
+def test_tables_are_means_over_seeds():
+    runs = fake(ch11.SPECTRA)
+    late = runs.table[runs.table["setup"] == "late12"]
+    title = ch11.TITLES["late12"]
+    first = ch11.beside.first_values(runs)
+    assert first.loc[(title, "baseline"), "printed"] == 50.08
+    assert first.loc[(title, "Manifold Mixup"), "ours, centred"] == pytest.approx(
+        late["top_manifold"].mean()
+    )
+    for method in grids.FEW:
+        runs.table[f"train_tail_{method}"] = 2 * runs.table["tail_none"]
+    shown = ch11.beside.sizes(runs)
+    assert (shown.xs("training", level=1) == 1).to_numpy().all()
+    ratio = (late["tail_input"] / late["tail_none"]).mean()
+    assert shown.loc[(title, "test"), "input"] == pytest.approx(ratio)
+    curves = np.arange(2 * 6 * 2 * len(ch11.CANDIDATES)).reshape(2, 6, 2, -1)
+    runs.arrays = lambda index: {"epochs": np.array([0, 7]), "curves": curves}
+    epoch, values = ch11.beside.on_the_way(runs, "late12", "tail", 1)
+    assert epoch == 7 and values["input"] == curves[1, 1, 0, list(ch11.CANDIDATES).index("tail")]

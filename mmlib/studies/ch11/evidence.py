@@ -92,7 +92,8 @@ def _dimension(free: Runs, identities: Runs) -> Components:
         {
             "affine head, squared loss": directions(free, "squared"),
             "affine head, cross-entropy": directions(free, "ce"),
-            "any continuous head": errors(table["any_above"], table["any_above"] + 1),
+            # States in general position are both: the case with zero loss, and the control.
+            "any continuous head": errors(table["any_above"], table["any_above"]),
         }
     )
 
