@@ -49,6 +49,15 @@ def _rows(runs: Runs, setup: str) -> tuple[list[dict], list[str]]:
     return [runs.arrays(index) for index in table.index], list(table["methods"].iloc[0])
 
 
+def _plain_ticks(ax: Axes) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
+    low, high = ax.get_ylim()
+    few = high / low > 30
+    ticks = [t for t in _LOG_TICKS if low <= t <= high and not (few and f"{t:e}"[0] != "1")]
+    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+
+
 def _drawn(names: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, str]]:
     return [(row, name) for row, name in enumerate(names) if name in wanted]
 
@@ -83,6 +92,7 @@ def spectra(runs: Runs, methods: Sequence[str], kind: str = "class") -> Figure:
         axes[1, column].set_xlabel("place of the value")
         for ax in axes[:, column]:
             ax.set_yscale("log")
+            _plain_ticks(ax)
             ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0, 0].set_ylabel("singular value")
     axes[1, 0].set_ylabel("over the first")
@@ -202,10 +212,7 @@ def by_layer(runs: Runs, setup: str, methods: Sequence[str]) -> Figure:
                                           *map(str, range(before + 1, before + after + 1))],
                       fontsize=8)  # fmt: skip
         ax.set(xlabel="layer", ylabel=label, yscale="log")
-        low, high = ax.get_ylim()
-        ticks = [t for t in _LOG_TICKS if low <= t <= high]
-        ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
-        ax.minorticks_off()
+        _plain_ticks(ax)
     axes[0].legend(fontsize=7.5)
     return figure
 
