@@ -176,7 +176,7 @@ def paths_film(runs: Runs, data: str, names: Sequence[str]) -> HTML:
         "sees.",
         start=len(lams) // 2,
         interval=500,
-        dpi=80,
+        dpi=66,
     )
 
 

@@ -397,7 +397,7 @@ def test_noise_run_separates_noise_from_images():
 def metric_names(study) -> set[str]:
     """Names that runs of a study return, from one smoke run of each kind of cell."""
     if study is ch08.STATES:
-        names = set()
+        names = {"points_hidden_block2"}  # absent while no path has ends that are seen correctly
         for cell in study.grid["smoke"][1::4]:
             names |= set(experiments.measured(dict(cell), 0)[0])
         return names
