@@ -52,8 +52,9 @@ def _rows(runs: Runs, setup: str) -> tuple[list[dict], list[str]]:
 def _plain_ticks(ax: Axes) -> None:
     """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
     low, high = ax.get_ylim()
-    few = high / low > 30
-    ticks = [t for t in _LOG_TICKS if low <= t <= high and not (few and f"{t:e}"[0] != "1")]
+    ticks = [t for t in _LOG_TICKS if low <= t <= high]
+    powers = [t for t in ticks if f"{t:e}".startswith("1.")]
+    ticks = powers if len(powers) > 2 else ticks
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
 
@@ -96,7 +97,7 @@ def spectra(runs: Runs, methods: Sequence[str], kind: str = "class") -> Figure:
             ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0, 0].set_ylabel("singular value")
     axes[1, 0].set_ylabel("over the first")
-    axes[0, 0].legend(fontsize=7.5)
+    axes[0, 0].legend(fontsize=8)
     return figure
 
 
@@ -159,7 +160,7 @@ def over_time(
         ax.set_xticks(*_ticks(epochs))
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
-    axes[0, 0].legend(fontsize=7)
+    axes[0, 0].legend(fontsize=8)
     return figure
 
 
@@ -190,7 +191,7 @@ def says(runs: Runs, wanted: Sequence[str], methods: Sequence[str]) -> Figure:
         ax.set_title(TITLES[setup], fontsize=9)
         ax.set_xlabel("over baseline")
     axes[0].set_yticks([-k for k in range(len(wanted))], [_SHORT[name] for name in wanted])
-    axes[0].legend(fontsize=7, loc="best")
+    axes[0].legend(fontsize=8, loc="best")
     return figure
 
 
@@ -213,7 +214,7 @@ def by_layer(runs: Runs, setup: str, methods: Sequence[str]) -> Figure:
                       fontsize=8)  # fmt: skip
         ax.set(xlabel="layer", ylabel=label, yscale="log")
         _plain_ticks(ax)
-    axes[0].legend(fontsize=7.5)
+    axes[0].legend(fontsize=8)
     return figure
 
 
