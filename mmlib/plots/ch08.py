@@ -341,7 +341,7 @@ def by_width(runs: Runs, triangles: Runs) -> Figure:
     ax.plot(kept.index, kept, ":", color="black", marker="_", label="ten random means")
     bound = float(triangles.table["bound"].max())
     ax.plot([1.75, 2.3], [bound, bound], color="black", linewidth=2)
-    ax.annotate("least possible in the plane", (2.35, bound), fontsize=8, va="center")
+    ax.annotate("least possible\nin the plane", (1.76, bound - 2), fontsize=8, va="top")
     ax.set(xscale="log", xlabel="units of the code", ylabel="segments with a third class, %")
     ax.set_xticks(codes, [str(code) for code in codes])
     ax.minorticks_off()
@@ -449,10 +449,10 @@ def sharing(runs: Runs, critics: Runs) -> Figure:
             bar(left, place + shift, found, style)
     left.set_xticks(range(len(SECOND)), [f"{TITLES[d]}, {layer}" for d, layer in SECOND.items()])
     left.set(ylabel="mean squared cosine")
-    left.set_ylim(bottom=0)
+    left.set_ylim(0, 1.05)
     handles, labels = left.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    left.legend(unique.values(), unique.keys(), fontsize=8)
+    left.legend(unique.values(), unique.keys(), fontsize=8, loc="upper center", ncols=2)
     where = {"data": "mnist", "method": "manifold"}
     shared = curves(critics, "overlaps", **where).mean(0)
     good = 100 * curves(critics, "pairs_hidden", **where).mean(0)
@@ -467,7 +467,8 @@ def sharing(runs: Runs, critics: Runs) -> Figure:
         right.annotate(
             "{}-{}".format(*names[index]),
             (shared[index], good[index]),
-            xytext=(4, 3),
+            xytext=(-4, 3) if shared[index] > shared.mean() else (4, 3),
+            ha="right" if shared[index] > shared.mean() else "left",
             textcoords="offset points",
             fontsize=8,
         )
