@@ -93,6 +93,7 @@ from mmlib.measures.modes import (
 from mmlib.measures.noise import LocalAverage, fit_local_average, left_of_noise, share_outside
 from mmlib.measures.passages import Passages, passages
 from mmlib.measures.plausibility import nearest_distance, overlay_gap, plausible
+from mmlib.measures.probes import probe_accuracy
 from mmlib.measures.realness import edge_masses, law_cdf, mixture_cdf, realness_cdf
 from mmlib.measures.scores import (
     accuracy,
@@ -101,6 +102,12 @@ from mmlib.measures.scores import (
     expected_calibration_error,
     mean_confidence,
     nll,
+)
+from mmlib.measures.segments import (
+    ArcAndPoint,
+    SegmentHead,
+    least_gap,
+    reachable_range,
 )
 from mmlib.measures.spectra import (
     between_share,
@@ -117,10 +124,19 @@ from mmlib.measures.spectra import (
     whitened,
     within_over_total,
 )
+from mmlib.measures.subspaces import (
+    best_scale,
+    beta_nodes,
+    class_dimension,
+    excess_at,
+    squared_floor,
+    squared_shrinkage,
+)
 from mmlib.measures.tightness import mixed_floor, plain_floor, price_of_spread, price_rate
 
 __all__ = [
     "DEFORMATIONS",
+    "ArcAndPoint",
     "Deformation",
     "Estimate",
     "FeatureLaw",
@@ -132,15 +148,19 @@ __all__ = [
     "OnPixels",
     "Passages",
     "Path",
+    "SegmentHead",
     "SpanShare",
     "Wobble",
     "accuracy",
     "arrangement_loss",
     "ball_around",
     "best_features",
+    "best_scale",
+    "beta_nodes",
     "between_share",
     "brier",
     "class_core",
+    "class_dimension",
     "class_margin",
     "class_means",
     "class_radius",
@@ -167,6 +187,7 @@ __all__ = [
     "entropy",
     "evaluate",
     "evaluating",
+    "excess_at",
     "expected_calibration_error",
     "feature_law",
     "fewest_crossings",
@@ -183,6 +204,7 @@ __all__ = [
     "iterated_signs",
     "law_cdf",
     "least_crossed_share",
+    "least_gap",
     "left_of_noise",
     "loss_along",
     "margin",
@@ -213,7 +235,9 @@ __all__ = [
     "price_of_spread",
     "price_rate",
     "principal_angles",
+    "probe_accuracy",
     "random_search",
+    "reachable_range",
     "realness_cdf",
     "resting_scale",
     "segment_gaps",
@@ -225,6 +249,8 @@ __all__ = [
     "span_share",
     "spectrum",
     "spread",
+    "squared_floor",
+    "squared_shrinkage",
     "tail_over_top",
     "target_entropy",
     "third_class",
