@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmlib.evidence import Runs
-from mmlib.measures.crossings import crossed_pairs
+from mmlib.measures.crossings import crossed_pairs, least_crossed_share
 from mmlib.plots import Look, interval, look
 from mmlib.plots.film import film
 from mmlib.studies.ch08.grids import LAYERS, SECOND
@@ -333,15 +333,18 @@ def by_width(runs: Runs, triangles: Runs) -> Figure:
     """Segments that meet a third class against the dimension of the code, and for random means."""
     figure, ax = plt.subplots(figsize=(5.6, 3.4))
     codes = sorted(set(runs.table["code"]))
+    classes = len(runs.table["digits"].iloc[0])
     for method in ("none", "input", "manifold"):
         samples = np.stack([values(runs, f"paths_{method}", code=code) for code in codes], 1)
         line(ax, codes, samples, look(method))
-    table = triangles.table.groupby("dimension")["crossed_gaussian"].mean()
-    kept = table[table.index <= max(codes)]
-    ax.plot(kept.index, kept, ":", color="black", marker="_", label="ten random means")
-    bound = float(triangles.table["bound"].max())
-    ax.plot([1.75, 2.3], [bound, bound], color="black", linewidth=2)
-    ax.annotate("least possible\nin the plane", (1.76, bound - 2), fontsize=8, va="top")
+    if classes == 10:  # as many as random means were drawn
+        table = triangles.table.groupby("dimension")["crossed_gaussian"].mean()
+        kept = table[table.index <= max(*codes, 2)]
+        ax.plot(kept.index, kept, ":", color="black", marker="_", label="ten random means")
+    if 2 in codes:
+        bound = 100 * least_crossed_share(classes)
+        ax.plot([1.75, 2.3], [bound, bound], color="black", linewidth=2)
+        ax.annotate("least possible\nin the plane", (1.76, bound - 2), fontsize=8, va="top")
     ax.set(xscale="log", xlabel="units of the code", ylabel="segments with a third class, %")
     ax.set_xticks(codes, [str(code) for code in codes])
     ax.minorticks_off()
