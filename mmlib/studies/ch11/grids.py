@@ -79,21 +79,6 @@ SPECTRA = Study(
     data="mnist",
 )
 
-WIDE = Study(
-    "ch11-wide",
-    networks.spectra,
-    {
-        "smoke": [cell("smoke", "late12", methods=("none", "input", "manifold"))],
-        "quick": [
-            cell("quick", "late12", width=1024, epochs=8, methods=("none", "input", "manifold"))
-        ],
-        "paper": [cell("paper", "late12", methods=("none", "input", "manifold"))],
-    },
-    seeds={"smoke": 1, "quick": 5, "paper": 5},
-    live_seeds={"quick": 1},
-    data="mnist",
-)
-
 
 def _route(profile: str) -> dict[str, Any]:
     smaller = {"quick": {"n_train": 5000, "epochs": 15}}.get(profile, {})
