@@ -26,7 +26,7 @@ MARKDOWN_IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\(\s*<?(?P<address>[^)\s>]+)")
 CODE = re.compile(r"(`{3,}|~{3,}).*?\1|`[^`\n]+`", re.S)
 DIRECTIVE_IMAGE = re.compile(r"^(`{3,}|:{3,})\{(?:image|figure)\}(?P<body>.*?)^\1", re.S | re.M)
 CARD = re.compile(
-    r"""<div(?P<card>\ class="mm-card\b.*?<p\ class="mm-meta">[^<]*·\ )(?P<claim>\w+-[\w-]+)""",
+    r"""<div(?P<card>\ class="mm-card\b.*?<p\ class="mm-meta">[^<·]*·\ )(?P<claim>\w+-[\w-]+)""",
     re.S | re.X,
 )
 # Without a data set a chapter runs on a stand-in and warns: wanted, but not with a path in it.

@@ -124,7 +124,7 @@ def test_a_stand_in_for_data_is_a_note_and_nothing_else_passes_with_it():
 def test_the_first_card_of_a_claim_becomes_the_target_of_its_ledger_row():
     card = (
         '<div class="mm-card mm-supported" style="x"><p class="mm-facts">5 &lt; 6</p>'
-        '<p class="mm-meta">Manifold Mixup v1, Figure 1 · MM1-F1-hidden · 5 seeds</p></div>'
+        '<p class="mm-meta">Manifold Mixup v1, Figure 1 · MM1-F1-hidden · 5 seeds · x-y</p></div>'
     )
     done = executed(
         code("judge()", display({"text/html": card})), code("b", display({"text/html": card}))
