@@ -78,11 +78,11 @@ def matched(
             best that the worst of the methods reaches, seed by seed.
 
     Returns:
-        One row per method: mean epoch and level, mean measures, and for `within` and `margin` the
-        95 % interval of the difference to the first method, in favour of the row's.
+        One row per method: mean epoch and level, mean measures, and for `within` the 95 % interval
+        of the difference to the first method, in favour of the row's.
     """
     sign = 1 if by == "accuracy" else -1
-    shown = ("within", "white", "core", "margin")
+    shown = ("within", "white", "margin")
     found: dict[str, list[list[float]]] = {name: [] for name in names}
     for index in rows_of(runs, where):
         curves, methods = runs.arrays(index)["curves"], list(runs.table.loc[index, "methods"])
@@ -97,10 +97,8 @@ def matched(
         mean = np.mean(values, 0)
         texts = (f"{number:.3g}" for number in mean)
         rows[name] = dict(zip(("epoch", by, *shown), texts, strict=True))
-        for measure, better in (("within", -1), ("margin", 1)):
-            column = 2 + shown.index(measure)
-            gap = better * (np.array(values) - np.array(found[names[0]]))[:, column]
-            rows[name][f"{measure}: gain"] = "" if name == names[0] else _interval(gap)
+        gap = -(np.array(values) - np.array(found[names[0]]))[:, 2 + shown.index("within")]
+        rows[name]["within: gain"] = "" if name == names[0] else _interval(gap)
     return pd.DataFrame(rows).T
 
 
