@@ -90,12 +90,12 @@ def _gains(
 
 @PLANE.evidence("MM1-F5")
 def _wider_margin(runs: Runs) -> object:
-    return components(_gains(runs, ("margin", "gap"), ("digits 0 to 4",)))
+    return components(_gains(runs, ("margin", "gap", "near"), ("digits 0 to 4",)))
 
 
 @PLANE.evidence("MM1-F8")
 def _all_digits(runs: Runs) -> object:
-    return components(_gains(runs, ("within", "margin"), ("all digits",)))
+    return components(_gains(runs, ("within", "margin", "near"), ("all digits",)))
 
 
 @PLANE.evidence("MM1-F-tight")
@@ -105,7 +105,7 @@ def _tighter(runs: Runs) -> object:
 
 @PLANE.evidence("MMF-B-tight")
 def _smaller_region(runs: Runs) -> object:
-    return components(_gains(runs, ("area", "margin"), tuple(DIGITS)))
+    return components(_gains(runs, ("area", "margin", "near"), tuple(DIGITS)))
 
 
 @PLANE.evidence("MMA-smooth")
