@@ -248,7 +248,7 @@ def test_parts_name_both_settings_and_both_sets_of_digits():
     parts = ch09.PLANE.claims["MM1-F-tight"][0](fake(ch09.PLANE)).parts
     assert len(parts) == 16 and "released, all digits, white, manifold over input" in parts
     assert all(isinstance(part, Paired) and len(part.values) == 5 for part in parts.values())
-    assert len(ch09.PLANE.claims["MM1-F5"][0](fake(ch09.PLANE)).parts) == 8
+    assert len(ch09.PLANE.claims["MM1-F5"][0](fake(ch09.PLANE)).parts) == 12
     assert len(ch09.HALVES.claims["MMF-B-beforeafter"][0](fake(ch09.HALVES)).parts) == 8
 
 
