@@ -91,7 +91,7 @@ def judged():
 @pytest.fixture
 def widths():
     metrics = {f"paths_{m}": v for m, v in (("none", 60.0), ("input", 55.0), ("manifold", 50.0))}
-    return made_up([{"code": code} | metrics for code in CODES])
+    return made_up([{"code": code, "digits": tuple(range(10))} | metrics for code in CODES])
 
 
 @pytest.fixture

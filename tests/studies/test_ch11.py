@@ -21,7 +21,7 @@ from mmlib.models.bottleneck import bottleneck
 from mmlib.studies import ch11
 from mmlib.studies.ch11 import evidence, free_states, grids, identities, networks, routes
 
-STUDIES = (ch11.SPECTRA, ch11.ROUTES, ch11.FREE, ch11.IDENTITIES, ch11.WIDE)
+STUDIES = (ch11.SPECTRA, ch11.ROUTES, ch11.FREE, ch11.IDENTITIES)
 
 
 def small(setup: str = "late12", **changes) -> dict:
