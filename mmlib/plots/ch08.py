@@ -280,26 +280,6 @@ def critics(runs: Runs) -> Figure:
     return figure
 
 
-def plausible_by_layer(runs: Runs) -> Figure:
-    """Plausible decoded mixes on digits by layer and method, of own end points and of real ones."""
-    figure, axes = plt.subplots(1, 2, figsize=(8.2, 3.0), sharey=True)
-    layers = LAYERS["mnist"][1:]
-    yards = {"own_yard": "yardstick: own end points", "real_yard": "yardstick: real images"}
-    for ax, (yard, title) in zip(axes, yards.items(), strict=True):
-        bar(ax, -0.0, values(runs, f"{yard}_pixel", data="mnist", method="none"), KINDS["pixel"])
-        for shift, method in zip((-0.2, 0.0, 0.2), ("none", "manifold", "untrained"), strict=True):
-            for place, layer in enumerate(layers, start=1):
-                found = values(runs, f"{yard}_hidden_{layer}", data="mnist", method=method)
-                bar(ax, place + shift, found[np.isfinite(found)], look_of(method))
-        ax.set_xticks(range(len(layers) + 1), ["pixels", *layers])
-        ax.set_title(title)
-    axes[0].set(ylabel="plausible, %", ylim=(0, 102))
-    handles, labels = axes[0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    axes[1].legend(unique.values(), unique.keys(), fontsize=8)
-    return figure
-
-
 # ------------------------------------------------------------------------------ third classes
 
 
