@@ -40,6 +40,7 @@ from mmlib.measures.crossings import (
     obtuse_share,
     third_class,
 )
+from mmlib.measures.curvature import chord_curvature
 from mmlib.measures.deformations import (
     DEFORMATIONS,
     Deformation,
@@ -132,6 +133,7 @@ from mmlib.measures.subspaces import (
     squared_floor,
     squared_shrinkage,
 )
+from mmlib.measures.temperature import best_temperature, cross_fitted_nll
 from mmlib.measures.tightness import mixed_floor, plain_floor, price_of_spread, price_rate
 
 __all__ = [
@@ -156,9 +158,11 @@ __all__ = [
     "ball_around",
     "best_features",
     "best_scale",
+    "best_temperature",
     "beta_nodes",
     "between_share",
     "brier",
+    "chord_curvature",
     "class_core",
     "class_dimension",
     "class_margin",
@@ -170,6 +174,7 @@ __all__ = [
     "cloud_excess",
     "cloud_share",
     "confident_share",
+    "cross_fitted_nll",
     "crossed_pairs",
     "crosses_linearly",
     "crossing_floor",
