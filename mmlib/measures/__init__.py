@@ -83,6 +83,12 @@ from mmlib.measures.masking import (
     span_share,
     transfer,
 )
+from mmlib.measures.mixed_gradient import (
+    GradientTerms,
+    gradient_terms,
+    half_squared,
+    state_terms,
+)
 from mmlib.measures.modes import (
     good_share,
     mixed_log_density,
@@ -144,6 +150,7 @@ __all__ = [
     "FeatureLaw",
     "Features",
     "GradientNorms",
+    "GradientTerms",
     "Interpolation",
     "LocalAverage",
     "MixedLoss",
@@ -203,7 +210,9 @@ __all__ = [
     "generation_scores",
     "good_share",
     "gradient_norms",
+    "gradient_terms",
     "gradient_variance",
+    "half_squared",
     "input_gradients",
     "interpolated",
     "iterated_signs",
@@ -256,6 +265,7 @@ __all__ = [
     "spread",
     "squared_floor",
     "squared_shrinkage",
+    "state_terms",
     "tail_over_top",
     "target_entropy",
     "third_class",
