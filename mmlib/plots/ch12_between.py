@@ -26,7 +26,8 @@ def middles(runs: Runs) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 2.9), width_ratios=(1, 1.1))
     arrays = [runs.arrays(index) for index in runs.table.index]
     for method in METHODS:
-        shares = 100 * np.stack([one[f"changed_{method}"] for one in arrays])
+        # After the last epoch nothing differs, by definition.
+        shares = 100 * np.stack([one[f"changed_{method}"][:-1] for one in arrays])
         curve(left, np.arange(shares.shape[1]), shares, method, every=4)
     left.set(xlabel="epoch", ylabel="% of pairs", ylim=(0, None))
     left.set_title("nearest class differs from the last one")
