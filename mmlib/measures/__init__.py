@@ -83,6 +83,12 @@ from mmlib.measures.masking import (
     span_share,
     transfer,
 )
+from mmlib.measures.mixed_expectation import (
+    cross_moments,
+    expected_mixed_loss,
+    permutation_variance,
+    variance_factor,
+)
 from mmlib.measures.mixed_gradient import (
     GradientTerms,
     gradient_terms,
@@ -182,6 +188,7 @@ __all__ = [
     "cloud_share",
     "confident_share",
     "cross_fitted_nll",
+    "cross_moments",
     "crossed_pairs",
     "crosses_linearly",
     "crossing_floor",
@@ -201,6 +208,7 @@ __all__ = [
     "evaluating",
     "excess_at",
     "expected_calibration_error",
+    "expected_mixed_loss",
     "feature_law",
     "fewest_crossings",
     "fgsm",
@@ -240,6 +248,7 @@ __all__ = [
     "overlay_gap",
     "participation_ratio",
     "passages",
+    "permutation_variance",
     "pgd",
     "pixel_epsilons",
     "pixel_step",
@@ -273,6 +282,7 @@ __all__ = [
     "tree_excess",
     "true_good_share",
     "two_nn",
+    "variance_factor",
     "whitened",
     "widest",
     "within_over_total",
