@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -37,10 +37,16 @@ def factorial(
     Returns:
         Metrics, see `measured`; no arrays.
     """
-    data = subset(settings, seed, device)
+    data = images(settings["data"], settings["n_train"], settings["n_test"], seed, device)
     model = network(settings, data, seed)
     train(model, ARMS[choice("arm", settings["arm"], tuple(ARMS))], settings, data, seed)
     return measured(model, data, settings["n_look"], seed), {}
+
+
+@lru_cache(maxsize=1)  # the arms of a seed are trained one after the other
+def images(name: str, n_train: int | None, n_test: int | None, seed: int, device: str) -> Dataset:
+    """Return this seed's part of a data set, the same for all arms."""
+    return subset({"data": name, "n_train": n_train, "n_test": n_test}, seed, device)
 
 
 def train(
