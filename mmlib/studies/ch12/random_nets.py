@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, jacrev
 
 from mmlib.measures.mixed_gradient import GradientTerms, Loss, gradient_terms, half_squared
 from mmlib.models.mlp import ACTIVATIONS
@@ -98,3 +99,18 @@ def off(found: Tensor, wanted: Tensor) -> float:
 def mixed(rows: Tensor, lam: Tensor, partner: Tensor) -> Tensor:
     """Return ``lam rows + (1 - lam) rows[partner]``."""
     return lam[:, None] * rows + (1 - lam[:, None]) * rows[partner]
+
+
+def jacobians(case: Case, full: bool) -> Tensor:
+    """Return the Jacobian of states (B, H, P), or of outputs (B, K, P), for the features' weights.
+
+    By reverse mode, for one example at a time.
+    """
+    weights = dict(case.model.features.named_parameters())
+
+    def of(values: dict[str, Tensor], x: Tensor) -> Tensor:
+        z = functional_call(case.model.features, values, (x,))
+        return case.model.head(z) if full else z
+
+    rows = [jacrev(of)(weights, x) for x in case.x]
+    return torch.stack([torch.cat([j.flatten(1) for j in row.values()], 1) for row in rows])

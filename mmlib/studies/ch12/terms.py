@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jacfwd, jacrev
+from torch.func import functional_call, jacrev
 
 from mmlib.measures.mixed_gradient import Loss, half_squared
 from mmlib.mixing import Mixup, mix_at, soft_cross_entropy
 from mmlib.studies.ch12.fitted_pairs import entropy_share, fits, rests
-from mmlib.studies.ch12.random_nets import SITE, Case, draw, mixed, off
+from mmlib.studies.ch12.random_nets import SITE, Case, draw, jacobians, mixed, off
 
 
 def losses(case: Case) -> dict[str, float]:
@@ -61,21 +61,6 @@ def residuals(case: Case, curved: Case) -> dict[str, float]:
     return {"linear_error": gap(case), "linear_control": gap(curved), name: gap(case, 0.3)}
 
 
-def jacobians(case: Case, full: bool) -> Tensor:
-    """Return the Jacobian of states (B, H, P), or of outputs (B, K, P), for the features' weights.
-
-    By reverse mode, for one example at a time.
-    """
-    weights = dict(case.model.features.named_parameters())
-
-    def of(values: dict[str, Tensor], x: Tensor) -> Tensor:
-        z = functional_call(case.model.features, values, (x,))
-        return case.model.head(z) if full else z
-
-    rows = [jacrev(of)(weights, x) for x in case.x]
-    return torch.stack([torch.cat([j.flatten(1) for j in row.values()], 1) for row in rows])
-
-
 def displays(case: Case) -> dict[str, float]:
     """The derivative of the mixed state, and the gradient with its brackets and without."""
     p, lam = case.partner, case.lam[:, None, None]
@@ -84,7 +69,7 @@ def displays(case: Case) -> dict[str, float]:
     def state(values: dict[str, Tensor]) -> Tensor:
         return mixed(functional_call(case.model.features, values, (case.x,)), case.lam, p)
 
-    forward = torch.cat([j.flatten(2) for j in jacfwd(state)(weights).values()], 2)
+    whole = torch.cat([j.flatten(2) for j in jacrev(state)(weights).values()], 2)
     own = jacobians(case, full=False)
     d = jacobians(case, full=True)
     r = (case.y - case.model(case.x)).detach()[:, :, None]
@@ -92,11 +77,11 @@ def displays(case: Case) -> dict[str, float]:
     loss = half_squared(mix_at(case.model, case.x, SITE, case.lam, p), mixed(case.y, case.lam, p))
     grads = torch.autograd.grad(-loss, list(weights.values()))
     exact = torch.cat([g.flatten() for g in grads]) * len(case.x)
-    whole = (lam * r + (1 - lam) * r[p]) * (lam * d + (1 - lam) * d[p])
+    product = (lam * r + (1 - lam) * r[p]) * (lam * d + (1 - lam) * d[p])
     found = {
-        "jacobian_error": off(lam * own + (1 - lam) * own[p], forward),
-        "jacobian_control": off((1 - lam) * own + lam * own[p], forward),
-        "gradient_error": off(whole.sum((0, 1)), exact),
+        "jacobian_error": off(lam * own + (1 - lam) * own[p], whole),
+        "jacobian_control": off((1 - lam) * own + lam * own[p], whole),
+        "gradient_error": off(product.sum((0, 1)), exact),
     }
     if case.y.shape[1] == 1:  # the text's case; as printed, a number plus two vectors
         literal = lam * r + (1 - lam) * r[p] * lam * d + (1 - lam) * d[p]
