@@ -10,6 +10,8 @@ import pytest
 
 from mmlib.evidence.rulebook import rules
 from mmlib.studies.ch12 import evidence_factorial as evidence
+from mmlib.studies.ch12 import tables_factorial as tables
+from mmlib.studies.ch12.arms import ARMS
 from mmlib.studies.ch12.grids_factorial import ARMS_OF, DIGITS, STUDIES
 from mmlib.studies.ch12.hypotheses import HYPOTHESES, OUTCOMES, alike, better, keeps, loses
 
@@ -127,13 +129,13 @@ def test_share_of_a_gain_has_fiellers_interval():
     for _ in range(1000):
         shared, own = rng.standard_normal((2, 8))
         part, whole = 1 + 0.3 * shared + 0.2 * own, 2 + 0.3 * shared
-        _, low, high = evidence.share_interval(part, whole)
+        _, low, high = tables.share_interval(part, whole)
         inside += low <= 0.5 <= high
     assert 0.93 < inside / 1000 < 0.97
-    noisy = evidence.share_interval(part, rng.standard_normal(8))
+    noisy = tables.share_interval(part, rng.standard_normal(8))
     assert np.isnan(noisy[1]) and np.isnan(noisy[2])
     runs = made("digits", FULL | {"features": 1.0})
-    found = evidence.shares(runs)
+    found = tables.shares(runs)
     assert found.loc["manifold"].tolist() == pytest.approx([1, 1, 1])
     assert found.loc["features", "low"] < 0.5 < found.loc["features", "high"]
 
@@ -151,3 +153,34 @@ def test_claims_are_judged_by_the_parts_of_their_rules():
         assert all(len(part.values) == 8 for part in parts.values())
     works = DIGITS.claims["CHO-works"][0](runs["digits"], runs["photos"])
     assert np.mean(works.parts["MNIST, random layer"].values) == pytest.approx(2.0, abs=0.1)
+
+
+# ------------------------------------------------------------------------------ tables
+
+
+def test_tables_name_every_arm_and_hypothesis():
+    arms, words = tables.arm_table(), tables.prediction_table()
+    assert list(arms.index) == list(ARMS) and len(words) == len(HYPOTHESES)
+    assert arms.loc["no_cross_deep", "before the mix"] == "usual + rest"
+    assert arms.loc["none", "before the mix"] == "" and arms.loc["deep", "layers"] == "block2"
+    assert "squared" in arms.loc["usual_last", "run on"]
+    assert tables.settings_table("quick").loc["epochs"].nunique() == 3
+
+
+def test_terms_of_a_batch_add_up_and_each_is_needed():
+    cell = DIGITS.grid["smoke"][0] | {"data": "digits", "batch": 20}
+    found = tables.sums_of_terms(cell, 0)
+    assert found["all three"].max() < 1e-6
+    controls = found.drop(columns="all three")
+    assert controls.drop(index=("squared", "last")).min().min() > 1e-3
+    assert controls.loc[("squared", "last"), "without rest"] < 1e-6 < 1e-3
+    assert controls.loc[("squared", "last"), "without cross"] > 1e-3
+
+
+def test_overview_is_the_mean_over_seeds():
+    runs = made("digits", FULL)
+    for name in ("temperature", "ece", "train_accuracy", "train_gap", "bend_input"):
+        runs.table[name] = 1.0
+    table = tables.overview(runs)
+    assert table.loc[ARMS["deep"].title, "accuracy, %"] == pytest.approx(93, abs=0.1)
+    assert list(table.index) == [ARMS[name].title for name in ARMS_OF["digits"]]

@@ -10,7 +10,7 @@ from scipy import stats
 
 from mmlib.evidence import Runs, components
 from mmlib.evidence.findings import Components, Paired
-from mmlib.evidence.statistics import LEVEL, mean_interval, t_quantile
+from mmlib.evidence.statistics import LEVEL, mean_interval
 from mmlib.studies.ch12.arms import ARMS
 from mmlib.studies.ch12.grids_factorial import DIGITS, PHOTOS, SQUARED, TITLES
 from mmlib.studies.ch12.hypotheses import ALIKE, HYPOTHESES, OUTCOMES, Prediction
@@ -165,57 +165,6 @@ def _survives(decisions: set[str], enough: bool) -> str:
     if "against" in decisions:
         return "refuted"
     return "survives" if decisions == {"as predicted"} else "open"
-
-
-def share_interval(part: np.ndarray, whole: np.ndarray) -> tuple[float, float, float]:
-    """Return a ratio of two paired means with its 95 % interval (Fieller).
-
-    The interval is NaN where the mean of `whole` is not clearly away from zero: no bounded set of
-    ratios has the level then.
-
-    Example:
-        >>> whole = np.array([2.0, 2.2, 1.8, 2.1])
-        >>> [round(x, 6) for x in share_interval(whole / 2, whole)]
-        [0.5, 0.5, 0.5]
-    """
-    n = len(part)
-    ratio = float(part.mean() / whole.mean()) if n else float("nan")
-    if n < 2:
-        return ratio, float("nan"), float("nan")
-    cov = np.cov(part, whole, ddof=1) / n
-    t = t_quantile(1 - LEVEL / 2, n) ** 2
-    a = whole.mean() ** 2 - t * cov[1, 1]
-    b = part.mean() * whole.mean() - t * cov[0, 1]
-    c = part.mean() ** 2 - t * cov[0, 0]
-    if a <= 0:
-        return ratio, float("nan"), float("nan")
-    root = np.sqrt(max(b * b - a * c, 0.0))
-    return ratio, float((b - root) / a), float((b + root) / a)
-
-
-def shares(runs: Runs, outcome: str = "accuracy", of: str = "manifold") -> pd.DataFrame:
-    """Return the share of an arm's gain that each arm has, with its 95 % interval."""
-    found = gains(runs, outcome)
-    rows = {name: share_interval(found[name].to_numpy(), found[of].to_numpy()) for name in found}
-    return pd.DataFrame(rows, index=["share", "low", "high"]).T
-
-
-def overview(runs: Runs) -> pd.DataFrame:
-    """Return means over seeds of what was measured, a row for each arm."""
-    columns = {
-        "accuracy": "accuracy, %",
-        "nll": "NLL",
-        "nll_scaled": "NLL, scaled",
-        "temperature": "T",
-        "ece": "ECE",
-        "train_accuracy": "training, %",
-        "train_gap": "logit gap",
-        "within": "within / total",
-        "bend_input": "bend, input",
-        "bend_block2": "bend, block 2",
-    }
-    table = pd.DataFrame({title: by_arm(runs, name).mean() for name, title in columns.items()})
-    return table.rename(index={name: arm.title for name, arm in ARMS.items()})
 
 
 # ------------------------------------------------------------------------------ claims
