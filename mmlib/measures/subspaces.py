@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.special import entr, logsumexp, roots_jacobi
+from scipy.special import entr, roots_jacobi
 
 from mmlib import checks
+from mmlib.measures.logit_gap import mixed_risk, optimal_gap
 
 
 def beta_nodes(alpha: float, n: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -101,13 +101,6 @@ def target_entropy(classes: int, lam: ArrayLike, weights: ArrayLike) -> float:
     return float((1 - 1 / classes) * (weights @ (entr(lam) + entr(1 - lam))))
 
 
-def _pair_logits(classes: int, lam: np.ndarray) -> np.ndarray:
-    """Return the mixes of one-hot rows of two different classes, (L, d), at scale one."""
-    rows = np.zeros((len(lam), classes))
-    rows[:, 0], rows[:, 1] = lam, 1 - lam
-    return rows
-
-
 def excess_at(scale: float, classes: int, lam: ArrayLike, weights: ArrayLike) -> float:
     r"""Return the mixed cross-entropy above the entropy of the targets, in nats.
 
@@ -125,12 +118,7 @@ def excess_at(scale: float, classes: int, lam: ArrayLike, weights: ArrayLike) ->
         >>> round(excess_at(0.0, 2, [0.5], [1.0]), 4)   # log 2 less half of log 2
         0.3466
     """
-    lam, weights = np.asarray(lam, dtype=float), np.asarray(weights, dtype=float)
-    mixed = _pair_logits(classes, lam)
-    cross = logsumexp(scale * mixed, axis=1) - scale * (mixed**2).sum(1)
-    own = logsumexp(np.append(scale, np.zeros(classes - 1))) - scale
-    loss = own / classes + (1 - 1 / classes) * (weights @ cross)
-    return float(loss - target_entropy(classes, lam, weights))
+    return mixed_risk(scale, classes, lam, weights) - target_entropy(classes, lam, weights)
 
 
 def best_scale(classes: int, lam: ArrayLike, weights: ArrayLike) -> tuple[float, float]:
@@ -148,28 +136,12 @@ def best_scale(classes: int, lam: ArrayLike, weights: ArrayLike) -> tuple[float,
         weights: their probabilities.
 
     Raises:
-        ValueError: lambda is always 0 or 1, so that the loss falls forever.
+        ValueError: lambda is always 0, 1/2 or 1, so that the loss falls forever.
 
     Example:
         >>> scale, excess = best_scale(2, *beta_nodes(1.0))
         >>> round(scale, 3), round(excess, 4)
         (3.542, 0.0239)
     """
-    checks.integer("classes", classes, low=2)
-    lam, weights = np.asarray(lam, dtype=float), np.asarray(weights, dtype=float)
-    if not ((lam > 0) & (lam < 1) & (weights > 0)).any():
-        raise ValueError("lam: expected values between 0 and 1, but got only 0 and 1")
-    mixed = _pair_logits(classes, lam)
-    wanted = (mixed**2).sum(1)
-
-    def slope(scale: float) -> float:
-        logits = scale * mixed
-        p = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
-        own = np.exp(scale - logsumexp(np.append(scale, np.zeros(classes - 1)))) - 1
-        return float(own / classes + (1 - 1 / classes) * (weights @ ((p * mixed).sum(1) - wanted)))
-
-    high = 8.0
-    while slope(high) < 0:
-        high *= 2
-    scale = float(brentq(slope, 0.0, high, xtol=1e-13, rtol=1e-13))
+    scale = optimal_gap(classes, lam, weights).gap
     return scale, excess_at(scale, classes, lam, weights)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import spence
 
-from mmlib.measures import best_scale, beta_nodes
+from mmlib.measures import beta_nodes
 from mmlib.measures.logit_gap import (
     clean_nll,
     many_classes_rate,
@@ -18,13 +18,6 @@ from mmlib.measures.logit_gap import (
     smoothing_gap,
 )
 from mmlib.mixing import soft_cross_entropy
-
-
-@pytest.mark.parametrize("classes", [2, 3, 10])
-@pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
-def test_all_pairs_is_the_case_of_chapter_11(classes, alpha):
-    nodes = beta_nodes(alpha)
-    assert optimal_gap(classes, *nodes).gap == pytest.approx(best_scale(classes, *nodes)[0])
 
 
 def test_share_of_one_class_against_drawn_batches():

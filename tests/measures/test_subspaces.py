@@ -99,8 +99,9 @@ def test_excess_is_never_zero_and_no_scale_is_best_without_mixing():
         assert best_scale(2, *beta_nodes(alpha))[1] > 1e-4
     plain = ([0.0, 1.0], [0.5, 0.5])
     assert excess_at(50.0, 3, *plain) < 1e-12 < excess_at(5.0, 3, *plain)
-    with pytest.raises(ValueError, match="lam"):
-        best_scale(3, *plain)
+    for never in (plain, ([0.5], [1.0])):  # at 1/2 both classes gain alike from any scale
+        with pytest.raises(ValueError, match="lam"):
+            best_scale(3, *never)
 
 
 # ------------------------------------------------------------------------------ segments
