@@ -184,3 +184,13 @@ def test_overview_is_the_mean_over_seeds():
     table = tables.overview(runs)
     assert table.loc[ARMS["deep"].title, "accuracy, %"] == pytest.approx(93, abs=0.1)
     assert list(table.index) == [ARMS[name].title for name in ARMS_OF["digits"]]
+
+
+def test_effects_of_two_factors():
+    gain = {"head_blocked": -3.0, "detached": 2.0, "manifold": 1.5}
+    found = tables.effects(made("digits", gain, noise=0.0), tables.SIDES)["mean"]
+    assert found["first"] == pytest.approx((-3.0 - 0.5) / 2)
+    assert found["second"] == pytest.approx((2.0 + 4.5) / 2)
+    assert found["together"] == pytest.approx(2.5)
+    for corners in (tables.SIDES, tables.SIDES_DEEP, tables.PARTS):
+        assert set(corners) <= set(ARMS_OF["photos"]) & set(ARMS_OF["digits"])

@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 
 from mmlib.evidence import Runs
-from mmlib.evidence.statistics import LEVEL, t_quantile
+from mmlib.evidence.statistics import LEVEL, mean_interval, t_quantile
 from mmlib.mixing import soft_targets
 from mmlib.studies.ch12.arms import ARMS, Arm, Batch, backward, matched, split
-from mmlib.studies.ch12.evidence_factorial import by_arm, gains
+from mmlib.studies.ch12.evidence_factorial import by_arm, gains, oriented
 from mmlib.studies.ch12.factorial import LOSSES
 from mmlib.studies.ch12.grids_factorial import ARMS_OF, STUDIES, TITLES
 from mmlib.studies.ch12.hypotheses import HYPOTHESES
@@ -151,3 +151,37 @@ def overview(runs: Runs) -> pd.DataFrame:
     }
     table = pd.DataFrame({title: by_arm(runs, name).mean() for name, title in columns.items()})
     return table.rename(index={name: arm.title for name, arm in ARMS.items()})
+
+
+# The two factorials of two factors that the arms hold: which side of the mix learns from it, and
+# which part of the batch is mixed. Each: (neither, first alone, second alone, both).
+SIDES = ("none", "head_blocked", "detached", "manifold")
+SIDES_DEEP = ("none", "head_blocked_deep", "detached_deep", "deep")
+PARTS = ("none", "features", "targets", "manifold")
+
+
+def effects(
+    runs: Runs, corners: tuple[str, str, str, str], outcome: str = "accuracy"
+) -> pd.DataFrame:
+    """Return the main effects of two factors and what they do together beyond their sum.
+
+    With outcomes n, a, b, ab of the corners by seed: ``((a - n) + (ab - b)) / 2``,
+    ``((b - n) + (ab - a)) / 2`` and ``ab - a - b + n``.
+
+    Args:
+        runs: of one set-up.
+        corners: the arms with neither factor, the first, the second, and both.
+        outcome: a key of `OUTCOMES`, more being better.
+
+    Returns:
+        A table with rows ``first``, ``second``, ``together`` and columns ``mean``, ``low``,
+        ``high`` of the 95 % interval over seeds.
+    """
+    n, a, b, ab = (oriented(runs, outcome)[name] for name in corners)
+    found = {
+        "first": ((a - n) + (ab - b)) / 2,
+        "second": ((b - n) + (ab - a)) / 2,
+        "together": ab - a - b + n,
+    }
+    rows = {name: [float(v) for v in mean_interval(values)] for name, values in found.items()}
+    return pd.DataFrame(rows, index=["mean", "low", "high"]).T
