@@ -34,7 +34,10 @@ _KINDS = {
 
 
 def gain_rows(
-    runs: Mapping[str, Runs], arms: Sequence[str], outcome: str = "accuracy", note: str = ""
+    runs: Mapping[str, Runs],
+    arms: Sequence[str],
+    outcome: str = "accuracy",
+    low: float = -float("inf"),
 ) -> Figure:
     """What each arm gains over plain training: a row for each, a mark for each set-up.
 
@@ -42,7 +45,7 @@ def gain_rows(
         runs: by set-up.
         arms: rows from the top; an arm that no set-up has is left out.
         outcome: a key of `OUTCOMES`; more is better.
-        note: further words on the axis.
+        low: where the axis begins; a mean below is written there as a number.
     """
     found = {setup: gains(one, outcome) for setup, one in runs.items()}
     arms = [name for name in arms if any(name in table for table in found.values())]
@@ -51,21 +54,34 @@ def gain_rows(
         shift = 0.24 * ((len(found) - 1) / 2 - step)
         for row, name in enumerate(arms):
             if name in table:
-                _mark(ax, shift - row, table[name].to_numpy(), setup, first=row == 0)
+                _mark(ax, shift - row, table[name].to_numpy(), setup, first=row == 0, low=low)
         if not set(table) & set(arms[:1]):  # the first row is not of this set-up
             _mark(ax, np.nan, np.array([np.nan]), setup, first=True)
+    if np.isfinite(low):
+        ax.set_xlim(left=low)
     ax.axvline(0, color="black", lw=0.9)
     ax.set_yticks([-row for row in range(len(arms))], [ARMS[name].title for name in arms])
     ax.tick_params(axis="y", labelsize=8.5, length=0)
     ax.set_ylim(-len(arms) + 0.4, 0.6)
-    ax.set_xlabel(f"gain over plain training: {OUTCOMES[outcome][2]}{note}", fontsize=8.5)
+    ax.set_xlabel(f"gain over plain training: {OUTCOMES[outcome][2]}", fontsize=8.5)
     figure.legend(loc="outside upper center", ncols=len(found), fontsize=8.5)
     return figure
 
 
-def _mark(ax: Axes, place: float, values: np.ndarray, setup: str, *, first: bool) -> None:
+def _mark(
+    ax: Axes,
+    place: float,
+    values: np.ndarray,
+    setup: str,
+    *,
+    first: bool,
+    low: float = -float("inf"),
+) -> None:
     colour, marker, filled = _SETUPS[setup]
     mean, half = interval(values)
+    if mean < low:
+        ax.annotate(f"◂ {mean:.1f}", (low, place), color=colour, fontsize=8, va="center")
+        mean = np.nan
     label = TITLES[setup] if first else "_nolegend_"
     face = colour if filled else "white"
     ax.errorbar(mean, place, xerr=half, color=colour, marker=marker, mfc=face, capsize=2.5,
@@ -99,21 +115,25 @@ def temperatures(runs: Runs, arms: Sequence[str]) -> Figure:
     return figure
 
 
-def flatness(runs: Runs, metrics: Mapping[str, str], named: Sequence[str]) -> Figure:
+def flatness(
+    runs: Runs, metrics: Mapping[str, str], named: Sequence[str], low: float = -float("inf")
+) -> Figure:
     """Gain in accuracy of each arm against how flat it is: a dot an arm, a panel a measure.
 
     Args:
         runs: of one set-up.
         metrics: metric -> name for the axis; drawn over that of plain training.
         named: arms that are labelled.
+        low: arms that gain less are left out.
     """
     gain = gains(runs).mean()
+    gain = gain[gain >= low]
     figure, axes = plt.subplots(
         len(metrics), 1, figsize=(5.6, 2.5 * len(metrics) + 0.4), squeeze=False
     )
     for ax, (metric, title) in zip(axes[:, 0], metrics.items(), strict=True):
         ratio = by_arm(runs, metric).mean()
-        ratio = ratio / ratio["none"]
+        ratio = (ratio / ratio["none"])[gain.index]
         for kind, (marker, colour, arms) in _KINDS.items():
             arms = [name for name in arms if name in gain]
             ax.scatter(ratio[arms], gain[arms], s=26, marker=marker, color=colour, label=kind)

@@ -87,3 +87,16 @@ def test_each_arm_is_a_dot_against_flatness(runs):
     )
     assert np.isclose(dots[:, 0], ratio).any()
     assert [text.get_text() for text in figure.axes[0].texts] == ["deep"]
+
+
+def test_what_is_off_the_axis_is_written_there(runs):
+    table = runs["digits"].table
+    table.loc[table["arm"] == "deep", "accuracy"] -= 40
+    figure = figures.gain_rows({"digits": runs["digits"]}, ("manifold", "deep"), low=-5)
+    (ax,) = figure.axes
+    assert ax.get_xlim()[0] == -5
+    wanted = mean(runs["digits"], "accuracy", "deep") - mean(runs["digits"], "accuracy", "none")
+    assert [text.get_text() for text in ax.texts] == [f"◂ {wanted:.1f}"]
+    figure = figures.flatness(runs["digits"], {"within": "within"}, ["deep"], low=-5)
+    assert sum(len(c.get_offsets()) for c in figure.axes[0].collections) == len(ARMS) - 2
+    assert not figure.axes[0].texts
