@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from mmlib.measures import half_squared, squared_shrinkage
+from mmlib.measures import beta_nodes, cross_moments, half_squared, squared_shrinkage
 from mmlib.mixing import soft_cross_entropy
 from mmlib.studies.bottlenecks import images
-from mmlib.studies.ch12 import closed_form, equal_runs, fitted, fitted_pairs, random_nets
+from mmlib.studies.ch12 import closed_form, equal_runs, fitted, fitted_pairs, random_nets, scatter
 from mmlib.studies.ch12 import terms as checks
 from mmlib.studies.ch12.noise import noise_parts
-from mmlib.studies.ch12.terms_grids import CLOSED, EQUAL, FITTED, STUDIES, TERMS
+from mmlib.studies.ch12.terms_grids import CLOSED, EQUAL, FITTED, SCATTER, STUDIES, TERMS
 
 # ------------------------------------------------------------------------------ random networks
 
@@ -208,6 +208,39 @@ def test_a_run_of_fitted_networks():
     assert metrics["rest_mixed"] < 1e-5 < metrics["rest_curved"]
     assert metrics["rest_input"] > 1e-3
     assert metrics["loss_plain"] != metrics["loss_mixed"]
+
+
+# ------------------------------------------------------------------------------ noise
+
+
+def test_losses_with_less_noise_are_means_of_the_sampled_one():
+    r = torch.randn(4, 2, dtype=torch.float64) + 0.3
+    lams, weights = beta_nodes(0.8, 3)
+    q = cross_moments(0.8)[0]
+    orders = [torch.tensor(p) for p in itertools.permutations(range(4))]
+
+    def mean(loss, lam=None):
+        nodes = [(lam, 1.0)] if lam is not None else list(zip(lams, weights, strict=True))
+        return sum(w * float(loss(r, a, p, q)) for a, w in nodes for p in orders) / len(orders)
+
+    whole = mean(scatter.sampled)
+    for loss in scatter.ARMS.values():
+        assert mean(loss) == pytest.approx(whole, rel=1e-12)
+    assert float(scatter.lengths(r, 0.3, orders[5], q)) == pytest.approx(mean(scatter.sampled, 0.3))
+    one = [float(scatter.ARMS[k](r, 0.3, orders[7], q)) for k in ("expected", "sampled", "doubled")]
+    assert one[2] - one[0] == pytest.approx(2 * (one[1] - one[0])) and one[1] != one[0]
+    by_lam = sum(
+        w * float(scatter.sampled(r, a, orders[7], q)) for a, w in zip(lams, weights, strict=True)
+    )
+    assert float(scatter.crosses(r, 0.9, orders[7], q)) == pytest.approx(by_lam)
+
+
+def test_the_sampled_arm_is_mixing_states():
+    settings = SCATTER.grid["smoke"][0] | {"data": "digits"}
+    found = scatter.scatter(settings | {"arms": ("sampled",)}, 2)
+    mixed, _ = fitted.fitted(settings | {"arms": ("mixed",), "looks": (0, 3)}, 2)
+    for name in ("loss", "within", "test_rank", "chord"):
+        assert found[f"{name}_sampled"] == pytest.approx(mixed[f"{name}_mixed"], rel=1e-3)
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)

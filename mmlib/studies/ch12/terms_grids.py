@@ -6,7 +6,7 @@ from typing import Any
 
 from mmlib.checks import choice, integer, positive
 from mmlib.evidence import Study
-from mmlib.studies.ch12 import closed_form, equal_runs, fitted, terms
+from mmlib.studies.ch12 import closed_form, equal_runs, fitted, scatter, terms
 
 # Outputs, bias, layers before the head, activation: the text's one output and several, and both
 # kinds of head. Eight units and six examples, so that an affine head can fit any targets.
@@ -127,4 +127,23 @@ FITTED = Study(
     live_seeds={"quick": 1},
     data="mnist",
 )
-STUDIES = (TERMS, CLOSED, EQUAL, FITTED)
+
+
+def noise(profile: str) -> dict[str, Any]:
+    """Return the settings of training with less and more noise, those of `fit` with other arms.
+
+    "sampled" repeats the arm "mixed" there and is left out at full size.
+    """
+    arms = tuple(name for name in scatter.ARMS if name != "sampled" or profile == "smoke")
+    return fit(profile) | {"arms": arms}
+
+
+SCATTER = Study(
+    "ch12-scatter",
+    scatter.scatter,
+    {profile: [noise(profile)] for profile in _FITTED},
+    seeds={"smoke": 1, "quick": 5, "paper": 5},
+    live_seeds={"quick": 1},
+    data="mnist",
+)
+STUDIES = (TERMS, CLOSED, EQUAL, FITTED, SCATTER)
