@@ -7,9 +7,16 @@ import pandas as pd
 
 from mmlib.evidence import Runs
 from mmlib.evidence.statistics import decide_equivalence, decide_order, mean_interval
-from mmlib.studies.ch12.predictions_gap import PREDICTIONS, Prediction
+from mmlib.studies.ch12.predictions_gap import PREDICTIONS, Prediction, can_place, cells, theory
+from mmlib.studies.ch12.pressure import PARTS
 
 MIN_SEEDS = 5
+# Numbers of a look at the pressures, in the order of the recorded arrays.
+PRESSED = sorted(
+    f"{group}_{part}"
+    for group in ("head", "features", "states", "head_rate", "features_rate")
+    for part in PARTS
+)
 
 
 def decided(prediction: Prediction, runs: Runs) -> pd.DataFrame:
@@ -62,5 +69,96 @@ def table(*collected: Runs) -> pd.DataFrame:
                 "most": found["mean"].max() if len(found) else np.nan,
                 "wanted": f"|x| < {one.margin:.3g}" if one.kind == "same" else f"> {one.margin:g}",
                 "holds": held(found["decision"]),
+            }
+    return pd.DataFrame(rows).T
+
+
+def summary(runs: Runs) -> pd.DataFrame:
+    """Return predicted and measured gap, confidence and risk of mixing, a row for each case."""
+    rows = {}
+    for row, of in cells(runs):
+        for alpha in row["alphas"]:
+            wanted, name = theory(row, alpha), f"mixed_{alpha:g}"
+            rows[len(row["digits"]), int(row["code"]), alpha] = {
+                "s*": wanted.gap,
+                "gap": of(f"train_gap_{name}").mean(),
+                "its spread": of(f"train_gap_sd_{name}").mean(),
+                "test gap": of(f"test_gap_{name}").mean(),
+                "plain gap": of("train_gap_plain").mean(),
+                "p*": wanted.confidence,
+                "confidence": of(f"train_confidence_{name}").mean(),
+                "risk floor": wanted.risk,
+                "mixed risk": of(f"risk_{name}").mean(),
+            }
+    table = pd.DataFrame(rows).T
+    table.index.names = ["classes", "units", "α"]
+    return table
+
+
+def left_over(runs: Runs) -> pd.DataFrame:
+    """Return test NLL and accuracy of mixing beside plain training and smoothing, by case.
+
+    Differences of means over seeds, positive where mixing is better. ``bound`` is the test NLL if
+    each right answer had the gap that theory names, and each wrong one as much for another class.
+    """
+    rows = {}
+    for row, of in cells(runs):
+        for alpha in row["alphas"] if can_place(row) else ():
+            wanted, mixed = theory(row, alpha), f"mixed_{alpha:g}"
+            error = 1 - of(f"test_accuracy_{mixed}").mean() / 100
+            found = {
+                "NLL": of(f"test_nll_{mixed}").mean(),
+                "bound": wanted.nll + error * wanted.gap,
+            }
+            for other, title in (("plain", "plain"), (f"smooth_{alpha:g}", "smoothing")):
+                for metric, text in (("test_nll", "NLL"), ("test_scaled_nll", "scaled")):
+                    better = of(f"{metric}_{other}") - of(f"{metric}_{mixed}")
+                    found[f"{text}, over {title}"] = better.mean()
+                points = of(f"test_accuracy_{mixed}") - of(f"test_accuracy_{other}")
+                found[f"points, over {title}"] = points.mean()
+            rows[len(row["digits"]), f"{alpha:g}"] = found
+    table = pd.DataFrame(rows).T
+    table.index.names = ["classes", "α"]
+    return table
+
+
+def at_the_end(runs: Runs) -> pd.DataFrame:
+    """Return curvatures, widths and scores of the networks of Part 4, means over seeds."""
+    wanted = {
+        "curvature": "curvature",
+        "probability": "of probabilities",
+        "input_curvature": "from the input",
+        "within": "within over total",
+        "gap": "gap",
+        "test_accuracy": "test accuracy",
+        "test_nll": "test NLL",
+        "test_scaled_nll": "scaled",
+    }
+    rows = {}
+    for row, of in cells(runs):
+        for name in row["members"]:
+            rows[row["loss"], name] = {
+                title: of(f"{metric}_{name}").mean()
+                for metric, title in wanted.items()
+                # A squared loss has outputs that are no logits.
+                if row["loss"] == "ce" or metric not in ("test_nll", "test_scaled_nll")
+            }
+    return pd.DataFrame(rows).T[list(wanted.values())]
+
+
+def rates(runs: Runs) -> pd.DataFrame:
+    """Return at the last look the rates at which each part of the loss would change log curvature.
+
+    Means over seeds, a row for each network and loss, a column for each part and group of weights.
+    """
+    rows = {}
+    for row, _ in cells(runs):
+        index = [i for i in runs.table.index if runs.table.loc[i, "loss"] == row["loss"]]
+        last = np.mean([runs.arrays(i)["pressures"][-1].astype(float) for i in index], axis=0)
+        for place, name in enumerate(row["members"]):
+            rows[row["loss"], name] = {
+                (part, group): last[place, PRESSED.index(f"{group}_rate_{part}")]
+                for part in PARTS
+                for group in ("head", "features")
             }
     return pd.DataFrame(rows).T

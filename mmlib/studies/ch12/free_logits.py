@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import minimize
 from torch import Tensor
+
+from mmlib.measures.logit_gap import optimal_gap, same_class
+from mmlib.measures.subspaces import beta_nodes
 
 
 def pair_weights(y: Tensor, batch: int | None = None) -> Tensor:
@@ -73,3 +77,35 @@ def minimiser(
     found = minimize(value, start, jac=True, method="L-BFGS-B", options=options)
     u = torch.from_numpy(found.x).view(shape)
     return u - u.mean(1, keepdim=True)
+
+
+def compared(alpha: float, nodes: int = 16) -> pd.DataFrame:
+    """Return predicted gaps beside those of minimised free logits, for four cases.
+
+    Three balanced classes of two examples; the same with batches of three; the same data, but
+    with the prediction for all pairs, a control; and two classes of four and one, which are not
+    balanced, so that no single gap can be right.
+
+    ``least`` and ``most`` are over all examples and other classes, ``starts`` is the largest
+    difference of the logits from two starts.
+    """
+    law = beta_nodes(alpha, nodes)
+    even, uneven = torch.arange(6) % 3, torch.tensor([0, 0, 0, 0, 1])
+    rows = {}
+    for name, y, classes, batch, q in (
+        ("all pairs", even, 3, None, same_class(6, 3)),
+        ("batches of 3", even, 3, 3, same_class(6, 3, 3)),
+        ("control: batches, formula of all pairs", even, 3, 3, same_class(6, 3)),
+        ("control: 4 examples against 1", uneven, 2, None, same_class(6, 2)),
+    ):
+        pairs = pair_weights(y, batch)
+        u, again = (minimiser(y, classes, law, pairs, seed) for seed in (0, 1))
+        gaps = u.gather(1, y[:, None]) - u
+        others = gaps[torch.nn.functional.one_hot(y, classes) == 0]
+        rows[name] = {
+            "predicted": optimal_gap(classes, *law, q).gap,
+            "least": float(others.min()),
+            "most": float(others.max()),
+            "starts": float((u - again).abs().max()),
+        }
+    return pd.DataFrame(rows).T
