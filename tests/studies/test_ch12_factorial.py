@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmlib.measures.mixed_gradient import gradient_terms, half_squared
 from mmlib.mixing import mix_at, soft_cross_entropy, soft_targets
 from mmlib.models import build
-from mmlib.studies.ch12 import factorial, penalties
+from mmlib.studies.ch12 import factorial, followup, penalties
 from mmlib.studies.ch12.arms import (
     ARMS,
     Arm,
@@ -297,3 +297,34 @@ def test_list_of_arms_is_checked():
             arms_of("arms", value)
     with pytest.raises(ValueError, match="different"):
         arms_of("arms", ["deep", "deep"])
+
+
+# ------------------------------------------------------------------------------ follow-up
+
+
+def test_noise_moves_states_as_far_as_a_mix_and_in_training_alone():
+    model, x = net().float(), batch_of().x.float()
+    plain = model(x).detach()
+    seen = []
+    with followup.noisy(model, 2.0, 0):
+        for name in ("block1", "block2"):
+            model.get_submodule(name).register_forward_hook(
+                lambda module, args, z: seen.append(z.detach().clone())
+            )
+        outs = [model(x).detach() for _ in range(12)]
+        assert torch.equal(model.eval()(x), model(x))
+        model.train()
+    assert min(float((out - plain).abs().max()) for out in outs) > 1e-3
+    assert torch.allclose(model(x), plain)  # the hooks are gone
+    z, other = torch.randn(2, 5, 3, 4, 4)
+    step = followup.moved(z, other, 0.3, torch.randn(5, 3, 4, 4)) - z
+    assert torch.allclose(step.flatten(1).norm(dim=1), 0.3 * (other - z).flatten(1).norm(dim=1))
+    assert len(seen) == 28
+
+
+def test_followup_repeats_and_shares_its_start_with_the_factorial():
+    runs = {arm: followup.followup(small(arm=arm), 1)[0] for arm in followup.FOLLOWUP}
+    for arm in ("none", "features"):
+        assert runs[arm] == factorial.factorial(small(arm=arm), 1)[0]
+    assert runs["noise"] == followup.followup(small(arm="noise"), 1)[0] != runs["none"]
+    assert len({run["nll"] for run in runs.values()}) == len(runs)

@@ -8,6 +8,7 @@ from mmlib.checks import choice
 from mmlib.evidence import Study
 from mmlib.studies.ch12.arms import ARMS
 from mmlib.studies.ch12.factorial import factorial
+from mmlib.studies.ch12.followup import FOLLOWUP, followup
 
 # Few images, so that there is something to gain. Sizes, rates and lengths were set on plain
 # training of seeds 100 and 101, which no study uses, until it fits its training images; Manifold
@@ -86,3 +87,12 @@ DIGITS = _study("ch12-factorial", "digits", 10)
 SQUARED = _study("ch12-factorial-squared", "squared", 10)
 PHOTOS = _study("ch12-factorial-photos", "photos", 5)
 STUDIES = {"digits": DIGITS, "squared": SQUARED, "photos": PHOTOS}
+
+FOLLOWUP_STUDY = Study(
+    "ch12-factorial-noise",
+    followup,
+    {p: [cell(p, "digits", "none") | {"arm": arm} for arm in FOLLOWUP] for p in _SIZES},
+    seeds={"smoke": 1, "quick": 10, "paper": 5},
+    live_seeds={"quick": 1},
+    data="mnist",
+)
