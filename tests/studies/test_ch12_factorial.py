@@ -305,12 +305,7 @@ def test_list_of_arms_is_checked():
 def test_noise_moves_states_as_far_as_a_mix_and_in_training_alone():
     model, x = net().float(), batch_of().x.float()
     plain = model(x).detach()
-    seen = []
     with followup.noisy(model, 2.0, 0):
-        for name in ("block1", "block2"):
-            model.get_submodule(name).register_forward_hook(
-                lambda module, args, z: seen.append(z.detach().clone())
-            )
         outs = [model(x).detach() for _ in range(12)]
         assert torch.equal(model.eval()(x), model(x))
         model.train()
@@ -319,7 +314,6 @@ def test_noise_moves_states_as_far_as_a_mix_and_in_training_alone():
     z, other = torch.randn(2, 5, 3, 4, 4)
     step = followup.moved(z, other, 0.3, torch.randn(5, 3, 4, 4)) - z
     assert torch.allclose(step.flatten(1).norm(dim=1), 0.3 * (other - z).flatten(1).norm(dim=1))
-    assert len(seen) == 28
 
 
 def test_followup_repeats_and_shares_its_start_with_the_factorial():
