@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -78,12 +79,12 @@ def closed_form(runs: Runs) -> Figure:
 
 # Those that are drawn by name; the equal ones lie in one band.
 _BROKEN = {
-    "Adam's rate times c": ("Adam, rate × c", "#882255", ":"),
-    "rate kept": ("rate kept", "#d55e00", "-"),
-    "bias learned": ("bias learned", "#e69f00", "--"),
-    "cross-entropy": ("cross-entropy", "#0072b2", "-."),
-    "curved head": ("curved head", "#009e73", (0, (5, 1))),
-    "decay kept": ("decay kept", "#56b4e9", "-"),
+    "Adam's rate times c": Look("Adam, rate × c", "#882255", "v", ":"),
+    "rate kept": Look("rate kept", "#d55e00", "o", "-"),
+    "bias learned": Look("bias learned", "#b07000", "s", "--"),
+    "cross-entropy": Look("cross-entropy", "#0072b2", "x", "-."),
+    "curved head": Look("curved head", "#009e73", "^", "--"),
+    "decay kept": Look("decay kept", "#4d4d4d", "P", "-"),
 }
 
 
@@ -92,24 +93,25 @@ def trajectories(runs: Runs) -> Figure:
     index = runs.table.index[runs.table["targets"] == "labels"][0]
     names, arrays = runs.table.loc[index, "comparisons"], runs.arrays(index)
     epochs = np.arange(1, arrays["gaps"].shape[1] + 1)
-    figure, ax = plt.subplots(figsize=(5.2, 5.0))
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(5.2, 5.4), sharex=True, height_ratios=(2.6, 1)
+    )
     ends: list[tuple[float, str, str]] = []
     for name, row in zip(names, arrays["gaps"], strict=True):
         if name in equal_runs.EQUAL:
-            ax.plot(epochs, row, "-", color="#4d4d4d", lw=1)
+            bottom.plot(epochs, row, "-", color="#4d4d4d", lw=1)
         elif name in _BROKEN:
-            label, colour, line = _BROKEN[name]
-            ax.plot(epochs, row, ls=line, color=colour)
+            label, colour, marker, line = _BROKEN[name]
+            top.plot(epochs, row, line, color=colour, marker=marker, markevery=6)
             ends.append((float(row[-1]), label, colour))
-    ax.plot(epochs, arrays["sampled"], ":", color="black", marker=".", markevery=4)
+    top.plot(epochs, arrays["sampled"], ":", color="black", marker=".", markevery=4)
     ends.append((float(arrays["sampled"][-1]), "sampled mixes", "black"))
-    _spaced(ax, epochs[-1], ends, 0.42)
-    ax.annotate("equal: SGD, momentum, schedule,\nbatch norm, Adam, AdamW",
-                (epochs[-1] / 2, 1e-14), (0, 14), textcoords="offset points", ha="center",
-                fontsize=8.5)  # fmt: skip
-    ax.set(yscale="log", ylim=(1e-17, 30), xlim=(0, epochs[-1] * 1.45))
-    ax.set_xticks(np.linspace(0, epochs[-1], 5).round())
-    ax.set(xlabel="epoch", ylabel="distance of the runs over their way")
+    _spaced(top, epochs[-1], ends, 0.13)
+    top.set(yscale="log", ylim=(2e-3, 2), title="one condition broken")
+    bottom.set(yscale="log", ylim=(1e-16, 1e-13), xlim=(0, epochs[-1] * 1.45), xlabel="epoch")
+    bottom.set_title("equal: SGD, momentum, schedule, batch norm, Adam(W)")
+    bottom.set_xticks(np.linspace(0, epochs[-1], 5).round())
+    figure.supylabel("distance of the runs over their way", fontsize=9.5)
     return figure
 
 
@@ -117,7 +119,7 @@ def _spaced(ax: Axes, x: float, ends: list[tuple[float, str, str]], gap: float) 
     """Write labels behind lines on a logarithmic axis, at least `gap` decades apart."""
     last = np.inf
     for value, label, colour in sorted(ends, reverse=True):
-        last = min(np.log10(value), last - gap) if np.isfinite(last) else np.log10(value) + gap
+        last = min(np.log10(value), last - gap)
         ax.annotate(label, (x, 10**last), (4, -3), textcoords="offset points", color=colour,
                     fontsize=8)  # fmt: skip
 
@@ -186,4 +188,30 @@ def fits(runs: Runs, arms: Sequence[str] = tuple(_ARMS)) -> Figure:
     bottom.set_yticks(share, [f"{one:g}" for one in share])
     bottom.minorticks_off()
     top.legend(fontsize=8, loc="lower left")
+    return figure
+
+
+def noise_and_spread(training: pd.DataFrame, test: pd.DataFrame) -> Figure:
+    """Logarithm of within over total variance against the run of equal rate, by arm and seed.
+
+    Args:
+        training: seeds by arms, see `mmlib.studies.ch12.evidence_terms.against_equal`.
+        test: the same on test images.
+    """
+    figure, ax = plt.subplots(figsize=(5.2, 4.2))
+    rows = np.arange(len(training.columns))[::-1]
+    for table, shift, colour, marker, label in (
+        (training, 0.16, "#d55e00", "D", "training images"),
+        (test, -0.16, "#0072b2", "s", "test images"),
+    ):
+        for row, arm in zip(rows + shift, training.columns, strict=True):
+            mean, half = interval(table[arm].to_numpy())
+            ax.plot(table[arm], [row] * len(table), ".", color=colour, alpha=0.5)
+            ax.errorbar(mean, row, xerr=half, fmt=marker, color=colour, mfc="white", capsize=3,
+                        label=label if row == rows[0] + shift else None)  # fmt: skip
+    ax.axvline(0, color="black", lw=0.8, ls=":")
+    ax.set_yticks(rows, [name.replace(", ", ",\n") for name in training.columns], fontsize=8.5)
+    ax.set_ylim(-0.6, rows[0] + 0.6)
+    ax.set(xlabel="log of within over total, less that at rate × c")
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=2)
     return figure

@@ -214,6 +214,37 @@ def test_the_rest_falls_as_the_states_approach():
     assert slope(straight, y, soft_cross_entropy) == pytest.approx(2, abs=0.05)
 
 
+def test_the_leading_term_of_the_rest():
+    """lam (1 - lam) D2G[d]^T e for squared error, W^T D2p[Wd, Wd] for cross-entropy."""
+    torch.manual_seed(0)
+    lam, partner = torch.tensor([0.3, 0.7]).double(), torch.tensor([1, 0])
+    head, step = net(4, 16, 3), 1e-3
+    middle, d = torch.randn(4).double(), torch.randn(4).double() * 1e-3
+    z = torch.stack([middle + 0.7 * d, middle - 0.3 * d])  # so that the mix lies in the middle
+    y = torch.eye(3).double()[:2]
+
+    def jacobian(at):
+        return torch.autograd.functional.jacobian(lambda one: head(one[None])[0], at)
+
+    second = (jacobian(middle + step * d) - jacobian(middle - step * d)) / (2 * step)
+    wanted = 0.21 * second.T @ (y[0] - y[1])
+    # Both rows are the same mix; state 0 has weight 0.3 in it and state 1 weight 0.7.
+    found = state_terms(head, z, y, lam, partner, half_squared, "sum")["rest"] / 2
+    torch.testing.assert_close(found[0] / 0.3, wanted, rtol=2e-2, atol=float(1e-2 * wanted.norm()))
+    torch.testing.assert_close(found[1] / 0.7, wanted, rtol=2e-2, atol=float(1e-2 * wanted.norm()))
+
+    straight = nn.Linear(4, 3).double()
+    w = straight.weight.detach()
+
+    def p(t):
+        return straight(middle + t * d).softmax(0).detach()
+
+    curve = (p(10.0) - 2 * p(0.0) + p(-10.0)) / 100
+    wanted = -0.21 / 2 * w.T @ curve
+    found = state_terms(straight, z, y, lam, partner, soft_cross_entropy, "sum")["rest"] / 2
+    torch.testing.assert_close(found[0] / 0.3, wanted, rtol=2e-2, atol=float(1e-2 * wanted.norm()))
+
+
 def test_bad_input_is_named():
     model = net(4, 5, 3)
     x, y, lam, partner = case()

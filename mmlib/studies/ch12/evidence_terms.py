@@ -119,9 +119,10 @@ def checks(runs: Runs, names: dict[str, str]) -> pd.DataFrame:
         runs: of a study with columns ``<name>_error`` and ``<name>_control``.
         names: name -> what is checked.
     """
-    rows = {}
+    rows, controls = {}, dict(IDENTITIES.values())
+    controls["four_head"] = ("four_curved_head_control",)
     for name, words in names.items():
-        found = held(runs, name)
+        found = held(runs, name, controls.get(name, ()))
         rows[words] = {"largest error": found.error, "smallest control": found.control}
     return pd.DataFrame(rows).T.map("{:.1e}".format)
 
@@ -186,3 +187,32 @@ def ends(runs: Runs, columns: dict[str, str]) -> pd.DataFrame:
         for arm in arms
     }
     return pd.DataFrame(rows).T
+
+
+# Arm -> its title and whether it is one of the study of noise; from least to most noise.
+NOISES: dict[str, tuple[str, bool]] = {
+    "equal": ("no mixing, rate times c", False),
+    "expected": ("mixed, expectation", True),
+    "lengths": ("noise of the length only", True),
+    "crosses": ("noise of the cross terms only", True),
+    "mixed": ("mixed, sampled", False),
+    "doubled": ("mixed, noise doubled", True),
+    "plain": ("no mixing", False),
+}
+
+
+def against_equal(fitted: Runs, noise: Runs, metric: str) -> pd.DataFrame:
+    """Return the logarithm of a metric over that of the run of equal rate, by seed and arm.
+
+    Args:
+        fitted: runs of the study of fitted networks.
+        noise: runs of the study of noise; the seeds that both have are taken.
+        metric: such as "within" or "test_within".
+    """
+    base = of(fitted, f"{metric}_equal")
+    columns = {
+        title: np.log(of(noise if own else fitted, f"{metric}_{arm}") / base)
+        for arm, (title, own) in NOISES.items()
+        if arm != "equal"
+    }
+    return pd.DataFrame(columns).dropna()

@@ -29,7 +29,7 @@ _TERMS = [_net(*net) | {"scale": 20.0} for net in _NETS]
 TERMS = Study(
     "ch12-terms",
     terms.terms,
-    {"smoke": _TERMS[1:2], "quick": _TERMS, "paper": _TERMS},
+    {"smoke": _TERMS[:2], "quick": _TERMS, "paper": _TERMS},
     seeds={"smoke": 1, "quick": 5, "paper": 20},
     n_jobs=1,
 )
