@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from mmlib.evidence import Runs
 from mmlib.plots import curve, interval
 from mmlib.studies.ch12.evidence_gap import PRESSED
-from mmlib.studies.ch12.predictions_gap import POWERS, cells
+from mmlib.studies.ch12.gap_cells import cells
+from mmlib.studies.ch12.predictions_gap import POWERS
 from mmlib.studies.ch12.pressure import ODDS, PARTS, WATCHED
 
 # How the networks of this part are drawn.
@@ -93,6 +94,16 @@ def _looks(runs: Runs, loss: str) -> tuple[list[dict[str, np.ndarray]], list[str
     return [runs.arrays(index) for index in table.index], list(table["members"].iloc[0])
 
 
+def _few_ticks(ax: Axes) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, few enough to be read."""
+    low, high = ax.get_ylim()
+    ticks = [m * 10.0**k for k in range(-5, 2) for m in (1, 2, 5) if low <= m * 10.0**k <= high]
+    powers = [t for t in ticks if f"{t:e}".startswith("1.")]
+    ticks = powers if len(powers) > 2 else ticks
+    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+
+
 def _epochs(ax: Axes, epochs: np.ndarray) -> None:
     ax.set_xscale("symlog", linthresh=1)
     chosen = [e for e in (0, 1, 3, 10, 30, 100) if e <= epochs[-1]]
@@ -134,6 +145,7 @@ def curvatures(runs: Runs) -> Figure:
             ax.set_yscale("log")
             ax.set_title(f"{title}: {label}", fontsize=8.5)
             _epochs(ax, epochs)
+            _few_ticks(ax)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     handles, labels = axes[0, 0].get_legend_handles_labels()

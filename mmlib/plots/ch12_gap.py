@@ -16,7 +16,7 @@ from mmlib.measures.logit_gap import many_classes_rate, optimal_gap, small_alpha
 from mmlib.measures.subspaces import beta_nodes
 from mmlib.plots import curve, interval, look
 from mmlib.studies.ch12.gap import CURVES
-from mmlib.studies.ch12.predictions_gap import can_place, cells, share, theory
+from mmlib.studies.ch12.gap_cells import cells, compared, share, theory
 
 # How the networks of this part are drawn.
 _OF = {"plain": "none", "mixed": "manifold", "smooth": "smoothing"}
@@ -36,8 +36,8 @@ def members(row: pd.Series) -> list[tuple[str, str, float | None]]:
 
 
 def _wide(runs: Runs) -> list[tuple[pd.Series, Callable[[str], pd.Series]]]:
-    """Return the cells whose heads can place their classes anywhere."""
-    return [(row, of) for row, of in cells(runs) if can_place(row)]
+    """Return the cells whose heads can place their classes anywhere; not the control."""
+    return [(row, of) for row, of in cells(runs) if compared(row)]
 
 
 def _plain_log(ax: Axes, which: str, ticks: Sequence[float]) -> None:
@@ -62,7 +62,7 @@ def asked(classes: Sequence[int] = (2, 4, 10)) -> Figure:
         left.plot(low, [small_alpha_gap(a, k) for a in low], ":", color="black", lw=1)
     left.set(xscale="log", xlabel="α", ylabel="gap s*", xlim=(8e-4, 300))
     _plain_log(left, "x", (0.001, 0.01, 0.1, 1, 10))
-    left.set_title("dotted: log K/(α(1 − log 2))", fontsize=9)
+    left.set_title("dotted: log(K / (α (1 − log 2)))", fontsize=9)
     many = np.unique(np.geomspace(3, 1e12, 25).astype(np.int64))
     for alpha, colour, mark, line in zip((1.0, 8.0), _SHADES, _MARKS, _LINES, strict=False):
         rates = [optimal_gap(int(k), *beta_nodes(alpha, 400)).gap / np.log(k) for k in many]
@@ -130,6 +130,8 @@ def spread_of_gaps(runs: Runs, alpha: float) -> Figure:
                 ax.plot(at, middle, marker=marker, color=colour,
                         mfc=colour if split == "train" else "white")  # fmt: skip
         ax.axhline(theory(row, alpha).gap, color="black", lw=1, ls=":")
+        ax.set_yscale("symlog", linthresh=8)
+        _plain_log(ax, "y", (-4, 0, 4, 8, 20, 40))
         ax.set_xticks([0.2, 1.2, 2.2], ["plain", "mixed", "smoothed"], fontsize=8.5)
         ax.set_title(f"{len(row['digits'])} classes", fontsize=9)
         ax.grid(False, axis="x")
@@ -236,6 +238,7 @@ def clouds(runs: Runs) -> Figure:
         ax.set_title(f"{len(row['digits'])} classes", fontsize=9)
         ax.set_xlabel("mixed, then smoothed: α", fontsize=8.5)
     axes[0, 0].set_ylabel("within over total")
-    axes[0, 0].annotate("unseen", (0.97, 0.9), xycoords="axes fraction", ha="right", fontsize=8.5)
-    axes[0, 0].annotate("seen", (0.97, 0.4), xycoords="axes fraction", ha="right", fontsize=8.5)
+    for text, height in (("unseen, open", 0.78), ("seen, full", 0.42)):
+        axes[0, 0].annotate(text, (0.97, height), xycoords="axes fraction", ha="right",
+                            fontsize=8.5)  # fmt: skip
     return figure

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from mmlib.evidence import Runs
 from mmlib.evidence.statistics import decide_equivalence, decide_order, mean_interval
-from mmlib.studies.ch12.predictions_gap import PREDICTIONS, Prediction, can_place, cells, theory
+from mmlib.studies.ch12.gap_cells import cells, compared, theory
+from mmlib.studies.ch12.predictions_gap import PREDICTIONS, Prediction
 from mmlib.studies.ch12.pressure import PARTS
 
 MIN_SEEDS = 5
@@ -103,7 +106,7 @@ def left_over(runs: Runs) -> pd.DataFrame:
     """
     rows = {}
     for row, of in cells(runs):
-        for alpha in row["alphas"] if can_place(row) else ():
+        for alpha in row["smooth"] if compared(row) else ():
             wanted, mixed = theory(row, alpha), f"mixed_{alpha:g}"
             error = 1 - of(f"test_accuracy_{mixed}").mean() / 100
             found = {
@@ -162,3 +165,33 @@ def rates(runs: Runs) -> pd.DataFrame:
                 for group in ("head", "features")
             }
     return pd.DataFrame(rows).T
+
+
+def beyond(runs: Runs) -> pd.DataFrame:
+    """Return paired differences of mixing and its controls, averaged over alpha, with intervals.
+
+    Test accuracy in points and NLL after temperature scaling in nats, positive where the first is
+    better; 95 % intervals over seeds.
+    """
+    pairs = (("mixed", "plain"), ("smooth", "plain"), ("mixed", "smooth"))
+    rows = {}
+    for row, of in cells(runs):
+        if not compared(row):
+            continue
+
+        def mean(metric: str, kind: str, row: pd.Series = row, of: Callable = of) -> pd.Series:
+            names = [kind] if kind == "plain" else [f"{kind}_{a:g}" for a in row["smooth"]]
+            return sum(of(f"{metric}_{name}") for name in names) / len(names)
+
+        for first, second in pairs:
+            found = {}
+            for metric, sign, text in (
+                ("test_accuracy", 1, "points"), ("test_scaled_nll", -1, "scaled NLL")
+            ):  # fmt: skip
+                values = sign * (mean(metric, first) - mean(metric, second)).to_numpy()
+                for name, number in zip(("", " low", " high"), mean_interval(values), strict=True):
+                    found[text + name] = float(number)
+            rows[len(row["digits"]), f"{first} over {second}"] = found
+    table = pd.DataFrame(rows).T
+    table.index.names = ["classes", "comparison"]
+    return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,31 +10,15 @@ import pandas as pd
 
 from mmlib.checks import choice
 from mmlib.evidence import Runs
-from mmlib.measures.logit_gap import Gap, optimal_gap, same_class
-from mmlib.measures.subspaces import beta_nodes
+from mmlib.measures.logit_gap import Gap
+from mmlib.studies.ch12.gap_cells import can_place, cells, share, theory
 from mmlib.studies.ch12.pressure import ODDS
 
 Cases = dict[str, pd.Series]
 
 
-def cells(runs: Runs) -> Iterator[tuple[pd.Series, Callable[[str], pd.Series]]]:
-    """Yield for each cell one of its rows, and a function from metric to values by seed."""
-    keys = [name for name in ("digits", "code", "loss", "activation") if name in runs.table]
-    for _, table in runs.table.groupby(keys, sort=False):
-        table = table.set_index("seed")
-        yield table.iloc[0], lambda metric, table=table: table[metric].astype(float)
-
-
-def theory(row: pd.Series, alpha: float) -> Gap:
-    """Return what mixing asks of free logits in a cell, with the partners of its batches."""
-    classes = len(row["digits"])
-    same = same_class(int(row["n_used"]), classes, int(row["batch"]))
-    return optimal_gap(classes, *beta_nodes(alpha), same)
-
-
-def can_place(row: pd.Series) -> bool:
-    """Return whether a head of this width can give K classes any logits, H >= K - 1."""
-    return row["code"] >= len(row["digits"]) - 1
+def _title(row: pd.Series) -> str:
+    return f"{len(row['digits'])} classes, {row['code']} units"
 
 
 def _each(
@@ -51,7 +35,7 @@ def _each(
         for alpha in row[kind]:
             one = value(of, f"{alpha:g}", theory(row, alpha), row)
             if one is not None:
-                found[f"{len(row['digits'])} classes, alpha {alpha:g}"] = one
+                found[f"{_title(row)}, alpha {alpha:g}"] = one
     return found
 
 
@@ -75,11 +59,6 @@ def _within_bound(of, a: str, gap: Gap, row) -> pd.Series | None:
 def _dearer(of, a: str, gap: Gap, row) -> pd.Series | None:
     mixed, plain = _wrong(of, f"mixed_{a}"), _wrong(of, "plain")
     return None if mixed is None or plain is None else (plain - mixed).dropna()
-
-
-def share(of: Callable, split: str, part: str, name: str) -> pd.Series:
-    """Return within-class over total variance in the seen or the unseen directions."""
-    return of(f"{split}_within_{part}_{name}") / of(f"{split}_total_{part}_{name}")
 
 
 def _underconfident(of, a: str, gap: Gap, row) -> pd.Series | None:
