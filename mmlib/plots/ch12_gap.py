@@ -52,10 +52,11 @@ def _plain_log(ax: Axes, which: str, ticks: Sequence[float]) -> None:
 def asked(classes: Sequence[int] = (2, 4, 10)) -> Figure:
     """The gap against alpha beside its limit for small alpha; against the number of classes."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.3))
-    alphas = np.geomspace(1e-3, 30, 40)
+    alphas = np.geomspace(1e-3, 30, 30)
+    nodes = [beta_nodes(alpha, 100) for alpha in alphas]
     for k, colour, mark, line in zip(classes, _SHADES, _MARKS, _LINES, strict=False):
-        found = [optimal_gap(k, *beta_nodes(a, 200)).gap for a in alphas]
-        left.plot(alphas, found, line, color=colour, marker=mark, markevery=8)
+        found = [optimal_gap(k, *one).gap for one in nodes]
+        left.plot(alphas, found, line, color=colour, marker=mark, markevery=6)
         left.annotate(f"K = {k}", (alphas[-1], found[-1]), (3, -3), textcoords="offset points",
                       fontsize=8.5)  # fmt: skip
         low = alphas[alphas < 0.25]
@@ -65,7 +66,8 @@ def asked(classes: Sequence[int] = (2, 4, 10)) -> Figure:
     left.set_title("dotted: log(K / (α (1 − log 2)))", fontsize=9)
     many = np.unique(np.geomspace(3, 1e12, 25).astype(np.int64))
     for alpha, colour, mark, line in zip((1.0, 8.0), _SHADES, _MARKS, _LINES, strict=False):
-        rates = [optimal_gap(int(k), *beta_nodes(alpha, 400)).gap / np.log(k) for k in many]
+        one = beta_nodes(alpha, 400)
+        rates = [optimal_gap(int(k), *one).gap / np.log(k) for k in many]
         right.plot(
             many, rates, line, color=colour, marker=mark, markevery=5, label=f"α = {alpha:g}"
         )

@@ -134,7 +134,7 @@ def test_marks_of_networks_that_do_what_theory_says_lie_on_the_line(trained):
 def test_the_asked_gap_is_drawn():
     ax = figures.asked((2,)).axes[0]
     line = ax.get_lines()[0]
-    alpha, gap = line.get_xdata()[20], line.get_ydata()[20]
+    alpha, gap = line.get_xdata()[15], line.get_ydata()[15]
     assert gap == pytest.approx(optimal_gap(2, *beta_nodes(alpha)).gap, rel=1e-6)
 
 

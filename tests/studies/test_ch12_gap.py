@@ -276,3 +276,11 @@ def test_digits_of_few_classes():
     assert set(gap_grids.digits_for(2)) < set(gap_grids.digits_for(5))
     with pytest.raises(ValueError, match="classes: expected an integer >= 2 and <= 10"):
         gap_grids.digits_for(11)
+
+
+def test_the_table_of_free_logits_has_two_cases_that_agree_and_two_that_do_not():
+    table = free_logits.compared(2.0, 8)
+    off = (table[["least", "most"]].sub(table["predicted"], axis=0)).abs().max(axis=1)
+    control = table.index.str.startswith("control")
+    assert (off[~control] < 1e-5).all() and (off[control] > 0.1).all()
+    assert (table["starts"] < 1e-5).all()

@@ -11,7 +11,7 @@ def seen_basis(head: nn.Linear) -> Tensor:
 
     They are the row space of the weights less their mean row: a shift of all logits by one number
     changes no softmax, so r is at most K - 1. The gradient of the loss at a state is
-    :math:`W^\\top (p - y)` with entries of p - y that sum to 0, and lies in this space.
+    :math:`W^\top (p - y)` with entries of p - y that sum to 0, and lies in this space.
 
     Example:
         >>> head = nn.Linear(3, 2)
