@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mmlib.evidence import Runs
 from mmlib.plots import interval
 from mmlib.studies.ch12.arms import ARMS
-from mmlib.studies.ch12.evidence_factorial import by_arm, gains
+from mmlib.studies.ch12.evidence_factorial import ALL_ARMS, by_arm, gains
 from mmlib.studies.ch12.grids_factorial import TITLES
 from mmlib.studies.ch12.hypotheses import OUTCOMES
 
@@ -60,7 +60,7 @@ def gain_rows(
     if np.isfinite(low):
         ax.set_xlim(left=low)
     ax.axvline(0, color="black", lw=0.9)
-    ax.set_yticks([-row for row in range(len(arms))], [ARMS[name].title for name in arms])
+    ax.set_yticks([-row for row in range(len(arms))], [ALL_ARMS[name].title for name in arms])
     ax.tick_params(axis="y", labelsize=8.5, length=0)
     ax.set_ylim(-len(arms) + 0.4, 0.6)
     ax.set_xlabel(f"gain over plain training: {OUTCOMES[outcome][2]}", fontsize=8.5)
@@ -107,7 +107,7 @@ def temperatures(runs: Runs, arms: Sequence[str]) -> Figure:
             ax.errorbar(mean, -row, xerr=half, color="black", marker=marker, mfc=face, capsize=2.5,
                         lw=1.2, ls="", label=label if row == 0 else "_nolegend_")  # fmt: skip
     ax.axvline(float(scaled["none"].mean()), color="black", lw=0.8, ls=":")
-    ax.set_yticks([-row for row in range(len(arms))], [ARMS[name].title for name in arms])
+    ax.set_yticks([-row for row in range(len(arms))], [ALL_ARMS[name].title for name in arms])
     ax.tick_params(axis="y", labelsize=8.5, length=0)
     ax.set_ylim(-len(arms) + 0.4, 0.6)
     ax.set_xlabel("NLL on test images, nats")

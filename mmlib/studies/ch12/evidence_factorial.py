@@ -12,16 +12,17 @@ from mmlib.evidence import Runs, components
 from mmlib.evidence.findings import Components, Paired
 from mmlib.evidence.statistics import LEVEL, mean_interval
 from mmlib.studies.ch12.arms import ARMS
+from mmlib.studies.ch12.followup import FOLLOWUP
 from mmlib.studies.ch12.grids_factorial import DIGITS, PHOTOS, SQUARED, TITLES
 from mmlib.studies.ch12.hypotheses import ALIKE, HYPOTHESES, OUTCOMES, Prediction
 
-DECISIONS = ("as predicted", "against", "open", "no gain")
+ALL_ARMS = ARMS | FOLLOWUP
 
 
 def by_arm(runs: Runs, metric: str) -> pd.DataFrame:
     """Return a metric by seed (rows) and arm (columns)."""
     table = runs.table.pivot(index="seed", columns="arm", values=metric)
-    return table[[name for name in ARMS if name in table]]
+    return table[[name for name in ALL_ARMS if name in table]]
 
 
 def oriented(runs: Runs, outcome: str) -> pd.DataFrame:
@@ -86,6 +87,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 def predictions(runs: Mapping[str, Runs], outcome: str = "accuracy") -> pd.DataFrame:
     """Return each prediction with what was measured and the decision.
 
+    Decisions are "as predicted", "against", "open" and "no gain".
     A prediction that needs a gain of its reference is decided only where the 95 % interval of that
     gain lies above zero. All p values of the table are adjusted together.
 
