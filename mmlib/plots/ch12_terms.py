@@ -210,7 +210,11 @@ def noise_and_spread(training: pd.DataFrame, test: pd.DataFrame) -> Figure:
             ax.errorbar(mean, row, xerr=half, fmt=marker, color=colour, mfc="white", capsize=3,
                         label=label if row == rows[0] + shift else None)  # fmt: skip
     ax.axvline(0, color="black", lw=0.8, ls=":")
-    ax.set_yticks(rows, [name.replace(", ", ",\n") for name in training.columns], fontsize=8.5)
+    ax.set_yticks(
+        rows,
+        [name.replace(", ", ",\n").replace("of the ", "of the\n") for name in training.columns],
+        fontsize=8.5,
+    )
     ax.set_ylim(-0.6, rows[0] + 0.6)
     ax.set(xlabel="log of within over total, less that at rate × c")
     ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=2)

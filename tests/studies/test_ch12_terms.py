@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import itertools
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from mmlib.evidence.findings import Components
+from mmlib.evidence.rulebook import rules
 from mmlib.measures import beta_nodes, cross_moments, half_squared, squared_shrinkage
 from mmlib.mixing import soft_cross_entropy
+from mmlib.plots import ch12_terms
 from mmlib.studies.bottlenecks import images
-from mmlib.studies.ch12 import closed_form, equal_runs, fitted, fitted_pairs, random_nets, scatter
+from mmlib.studies.ch12 import (
+    closed_form,
+    equal_runs,
+    evidence_terms,
+    fitted,
+    fitted_pairs,
+    random_nets,
+    scatter,
+)
 from mmlib.studies.ch12 import terms as checks
 from mmlib.studies.ch12.noise import noise_parts
 from mmlib.studies.ch12.terms_grids import CLOSED, EQUAL, FITTED, SCATTER, STUDIES, TERMS
@@ -246,3 +258,49 @@ def test_the_sampled_arm_is_mixing_states():
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_studies_have_seeds_for_verdicts(study):
     assert study.seeds["quick"] >= 5 and set(study.grid) == {"smoke", "quick", "paper"}
+
+
+def test_every_claim_has_its_rule_and_evidence_of_its_kind():
+    for study in (TERMS, FITTED):
+        for claim in study.claims:
+            assert rules()[claim].study == study.name, claim
+
+
+def small_runs(tmp_path, monkeypatch, study, **overrides):
+    monkeypatch.setenv("MMLIB_RESULTS", str(tmp_path))
+    return study.collect("smoke", overrides=overrides, n_jobs=1, progress=False)
+
+
+def test_evidence_and_figures_of_small_runs(tmp_path, monkeypatch):
+    plt.switch_backend("Agg")
+    changed = {"data": "digits"}
+    found = {
+        study: small_runs(tmp_path, monkeypatch, study, **(changed if study.data else {}))
+        for study in STUDIES
+    }
+    for study, runs in found.items():
+        for claim, (function, _) in study.claims.items():
+            evidence, rule = function(runs), rules()[claim]
+            if rule.rule == "all":
+                assert isinstance(evidence, Components)
+                assert all(rule.part(name) for name in evidence.parts)
+            else:
+                assert evidence.error <= rule.margin < evidence.control, claim
+    spread = evidence_terms.against_equal(found[FITTED], found[SCATTER], "within")
+    assert spread.shape == (1, len(evidence_terms.NOISES) - 1)
+    figures = [
+        ch12_terms.rest(found[TERMS]),
+        ch12_terms.closed_form(found[CLOSED]),
+        ch12_terms.trajectories(found[EQUAL]),
+        ch12_terms.noise_over_training(found[EQUAL]),
+        ch12_terms.fits(found[FITTED]),
+        ch12_terms.noise_and_spread(spread, spread),
+    ]
+    for figure in figures:
+        for ax in figure.axes:
+            drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines])
+            assert len(drawn) > 2 and np.isfinite(drawn).all()
+        plt.close(figure)
+    table = evidence_terms.trajectories(found[EQUAL])
+    same = table.loc["equal", "labels as targets"].astype(float)
+    assert (same < 1e-12).all() and len(same) == len(equal_runs.EQUAL)

@@ -38,7 +38,13 @@ ALPHAS = (0.2, 0.5, 1.0, 2.0, 8.0)
 
 
 def moments(alpha: float, draws: int) -> dict[str, Any]:
-    """Return the settings of one check of the closed forms; six examples have 720 permutations."""
+    """Return the settings of one check of the closed forms; six examples have 720 permutations.
+
+    Example:
+        >>> one = moments(0.5, 10)
+        >>> one["batch"], one["minibatch"], one["alpha"]
+        (6, 4, 0.5)
+    """
     settings = {"alpha": positive("alpha", alpha), "draws": integer("draws", draws, low=2)}
     return _net(*_NETS[1]) | settings | {"minibatch": 4}
 
@@ -72,6 +78,10 @@ def equal(profile: str, targets: str = "labels") -> dict[str, Any]:
     Args:
         profile: which size.
         targets: "labels", or "random" for Gaussian ones and fewer comparisons.
+
+    Example:
+        >>> equal("quick", "random")["comparisons"]
+        ('SGD, momentum', 'SGD, batch norm', 'rate kept')
     """
     choice("targets", targets, ("labels", "random"))
     labels = targets == "labels"
@@ -107,7 +117,12 @@ _FITTED: dict[str, dict[str, Any]] = {
 
 
 def fit(profile: str) -> dict[str, Any]:
-    """Return the settings of training until the examples are fitted."""
+    """Return the settings of training until the examples are fitted.
+
+    Example:
+        >>> fit("quick")["arms"][:3], fit("quick")["epochs"]
+        (('plain', 'equal', 'mixed'), 400)
+    """
     return _FITTED[profile] | {
         "digits": tuple(range(10)),
         "alpha": 2.0,
@@ -133,6 +148,10 @@ def noise(profile: str) -> dict[str, Any]:
     """Return the settings of training with less and more noise, those of `fit` with other arms.
 
     "sampled" repeats the arm "mixed" there and is left out at full size.
+
+    Example:
+        >>> noise("quick")["arms"]
+        ('expected', 'lengths', 'crosses', 'doubled')
     """
     arms = tuple(name for name in scatter.ARMS if name != "sampled" or profile == "smoke")
     return fit(profile) | {"arms": arms}
