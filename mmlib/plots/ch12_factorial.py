@@ -25,7 +25,7 @@ _SETUPS = {
 # Kinds of arms: marker and colour in figures where each arm is a dot.
 _KINDS = {
     "mixes": ("D", "#d55e00", ("input", "early", "deep", "last", "manifold")),
-    "half of it": ("^", "#009e73", ("scaled", "targets", "smoothing", "features")),
+    "one part": ("^", "#009e73", ("scaled", "targets", "smoothing", "features")),
     "routed": ("v", "#e69f00", ("detached", "head_blocked", "detached_deep", "head_blocked_deep")),
     "terms": ("x", "#666666", tuple(n for n in ARMS if n.split("_")[0] in
                                     ("usual", "cross", "rest", "no"))),
@@ -80,7 +80,9 @@ def _mark(
     colour, marker, filled = _SETUPS[setup]
     mean, half = interval(values)
     if mean < low:
-        ax.annotate(f"◂ {mean:.1f}", (low, place), color=colour, fontsize=8, va="center")
+        aside = 44 * list(_SETUPS).index(setup)  # numbers of one row stand side by side
+        ax.annotate(f"◂ {mean:.1f}", (low, place), (aside, 0), textcoords="offset points",
+                    color=colour, fontsize=8, va="center")  # fmt: skip
         mean = np.nan
     label = TITLES[setup] if first else "_nolegend_"
     face = colour if filled else "white"
@@ -144,7 +146,7 @@ def flatness(
         ax.axhline(0, color="black", lw=0.8)
         ax.axvline(1, color="black", lw=0.8, ls=":")
         ax.set_xscale("log")
-        ticks = [t for t in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+        ticks = [t for t in (0.05, 0.1, 0.2, 0.5, 0.7, 1, 1.4, 2, 3, 5, 10)
                  if ratio.min() * 0.8 < t < ratio.max() * 1.25]  # fmt: skip
         ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
         ax.minorticks_off()

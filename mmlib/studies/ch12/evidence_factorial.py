@@ -190,9 +190,7 @@ def _works(digits: Runs, photos: Runs) -> Components:
     )
 
 
-def _with_and_without(
-    digits: Runs, squared: Runs, photos: Runs
-) -> dict[str, tuple[Runs, str, str]]:
+def with_and_without(digits: Runs, squared: Runs, photos: Runs) -> dict[str, tuple[Runs, str, str]]:
     """Return pairs of arms that differ by the unusual terms alone."""
     return {
         "squared error, before the affine head": (squared, "last", "usual_last"),
@@ -205,7 +203,7 @@ def _with_and_without(
 
 @DIGITS.evidence("CHO-mystery", also=(SQUARED, PHOTOS))
 def _mystery(digits: Runs, squared: Runs, photos: Runs) -> Components:
-    pairs = _with_and_without(digits, squared, photos)
+    pairs = with_and_without(digits, squared, photos)
     return components(
         {
             words: difference(runs, "accuracy", whole, without)
@@ -216,7 +214,7 @@ def _mystery(digits: Runs, squared: Runs, photos: Runs) -> Components:
 
 @DIGITS.evidence("CHO-flattenterms", also=(SQUARED, PHOTOS))
 def _flattening(digits: Runs, squared: Runs, photos: Runs) -> Components:
-    pairs = _with_and_without(digits, squared, photos)
+    pairs = with_and_without(digits, squared, photos)
     return components(
         {
             words: difference(runs, "within", without, whole, logarithm=True)
