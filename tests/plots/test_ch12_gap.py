@@ -186,6 +186,8 @@ def test_tables_and_predictions(trained, long, pressed, expanded):
     left = evidence_gap.left_over(trained)
     assert len(left) == 12 and (left["bound"] > 0).all()
     assert evidence_gap.at_the_end(pressed).loc[("squared", "deep"), "test NLL"] != 0
+    odds = evidence_gap.odds_at(pressed, 0.7)
+    assert odds["deep"] == pytest.approx(2.4) and odds["target"] == pytest.approx(np.log(7 / 3))
     rates = evidence_gap.rates(pressed)
     place = evidence_gap.PRESSED.index("head_rate_curvature")
     wanted = np.mean([pressed.arrays(i)["pressures"][-1, 1, place] for i in range(SEEDS)])

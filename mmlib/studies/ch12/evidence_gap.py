@@ -11,7 +11,7 @@ from mmlib.evidence import Runs
 from mmlib.evidence.statistics import decide_equivalence, decide_order, mean_interval
 from mmlib.studies.ch12.gap_cells import cells, compared, theory
 from mmlib.studies.ch12.predictions_gap import PREDICTIONS, Prediction
-from mmlib.studies.ch12.pressure import PARTS
+from mmlib.studies.ch12.pressure import ODDS, PARTS
 
 MIN_SEEDS = 5
 # Numbers of a look at the pressures, in the order of the recorded arrays.
@@ -195,3 +195,20 @@ def beyond(runs: Runs) -> pd.DataFrame:
     table = pd.DataFrame(rows).T
     table.index.names = ["classes", "comparison"]
     return table
+
+
+def odds_at(runs: Runs, lam: float) -> dict[str, float]:
+    """Return mean log-odds along chords at the code, by network, and ``target``'s own.
+
+    Args:
+        runs: of the study of pressures.
+        lam: weight of the first end; the nearest one that was recorded is taken.
+    """
+    place = int(np.argmin(np.abs(ODDS - lam)))
+    chosen = runs.table[runs.table["loss"] == "ce"]
+    rows = np.mean(
+        [runs.arrays(i)["odds"][:, 0, place].astype(float) for i in chosen.index], axis=0
+    )
+    names = chosen["members"].iloc[0]
+    found = {name: float(value) for name, value in zip(names, rows, strict=True)}
+    return found | {"target": float(np.log(ODDS[place] / (1 - ODDS[place])))}
