@@ -54,9 +54,9 @@ def gain_rows(
         shift = 0.24 * ((len(found) - 1) / 2 - step)
         for row, name in enumerate(arms):
             if name in table:
-                _mark(ax, shift - row, table[name].to_numpy(), setup, first=row == 0, low=low)
+                _mark(ax, -row, shift, table[name].to_numpy(), setup, first=row == 0, low=low)
         if not set(table) & set(arms[:1]):  # the first row is not of this set-up
-            _mark(ax, np.nan, np.array([np.nan]), setup, first=True)
+            _mark(ax, 0, shift, np.array([np.nan]), setup, first=True)
     if np.isfinite(low):
         ax.set_xlim(left=low)
     ax.axvline(0, color="black", lw=0.9)
@@ -70,7 +70,8 @@ def gain_rows(
 
 def _mark(
     ax: Axes,
-    place: float,
+    row: int,
+    shift: float,
     values: np.ndarray,
     setup: str,
     *,
@@ -80,13 +81,14 @@ def _mark(
     colour, marker, filled = _SETUPS[setup]
     mean, half = interval(values)
     if mean < low:
-        aside = 44 * list(_SETUPS).index(setup)  # numbers of one row stand side by side
-        ax.annotate(f"◂ {mean:.1f}", (low, place), (aside, 0), textcoords="offset points",
-                    color=colour, fontsize=8, va="center")  # fmt: skip
+        earlier = sum(text.xy == (low, row) for text in ax.texts)  # stand side by side
+        arrow = "" if earlier else "◂ "
+        ax.annotate(f"{arrow}{mean:.1f}", (low, row), (8 + 40 * earlier if earlier else 0, 0),
+                    textcoords="offset points", color=colour, fontsize=8, va="center")  # fmt: skip
         mean = np.nan
     label = TITLES[setup] if first else "_nolegend_"
     face = colour if filled else "white"
-    ax.errorbar(mean, place, xerr=half, color=colour, marker=marker, mfc=face, capsize=2.5,
+    ax.errorbar(mean, row + shift, xerr=half, color=colour, marker=marker, mfc=face, capsize=2.5,
                 lw=1.3, ls="", label=label)  # fmt: skip
 
 

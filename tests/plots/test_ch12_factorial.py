@@ -97,6 +97,12 @@ def test_what_is_off_the_axis_is_written_there(runs):
     assert ax.get_xlim()[0] == -5
     wanted = mean(runs["digits"], "accuracy", "deep") - mean(runs["digits"], "accuracy", "none")
     assert [text.get_text() for text in ax.texts] == [f"◂ {wanted:.1f}"]
+    photos = runs["photos"].table
+    photos.loc[photos["arm"] == "deep", "accuracy"] -= 20
+    both = {setup: runs[setup] for setup in ("digits", "photos")}
+    texts = figures.gain_rows(both, ("manifold", "deep"), low=-5).axes[0].texts
+    assert texts[0].get_text().startswith("◂") and "◂" not in texts[1].get_text()
+    assert texts[1].xyann[0] > texts[0].xyann[0]
     figure = figures.flatness(runs["digits"], {"within": "within"}, ["deep"], low=-5)
     assert sum(len(c.get_offsets()) for c in figure.axes[0].collections) == len(ARMS) - 2
     assert not figure.axes[0].texts
