@@ -14,6 +14,7 @@ from mmlib.measures.mixed_gradient import gradient_terms, half_squared
 from mmlib.mixing import mix_at, soft_cross_entropy, soft_targets
 from mmlib.models import build
 from mmlib.studies.ch12 import factorial, followup, penalties
+from mmlib.studies.ch12 import tables_factorial as tables
 from mmlib.studies.ch12.arms import (
     ARMS,
     Arm,
@@ -169,6 +170,23 @@ def test_running_statistics_are_those_of_the_pass_that_trains_the_layer():
         model(batch.x)
     norm = next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
     assert norm.running_mean.abs().max() == 0 and norm.momentum == 0.1
+
+
+def test_passes_are_counted_as_the_table_says():
+    batch = batch_of(place=0.9)
+    batch = batch._replace(x=batch.x.float(), y=batch.y.float())
+    for name, arm in ARMS.items():
+        model, calls = net().float(), {"block1": 0, "head.2": 0}
+        kind = arm.penalty
+        penalty = penalties.Penalty(kind, model, batch.x, 0.1, 4, 0) if kind else None
+        for part in calls:
+
+            def count(module, args, out, part=part):
+                calls[part] += 1  # noqa: B023
+
+            model.get_submodule(part).register_forward_hook(count)
+        backward(model, arm, batch, soft_cross_entropy, penalty)
+        assert tuple(calls.values()) == tables.passes(arm), name
 
 
 # ------------------------------------------------------------------------------ training

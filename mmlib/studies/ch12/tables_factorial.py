@@ -38,9 +38,24 @@ def arm_table() -> pd.DataFrame:
             "layers": ", ".join(arm.sites) if mixes else "",
             "behind the mix": loss,
             "before the mix": front.get(arm.front, " + ".join(arm.front)) if mixes else "",
+            "passes": "{} + {}".format(*passes(arm)),
             "run on": ", ".join(setup for setup in TITLES if name in ARMS_OF[setup]),
         }
     return pd.DataFrame(rows).T
+
+
+def passes(arm: Arm) -> tuple[int, int]:
+    """Return the forward passes of one batch through the first block and through the affine head.
+
+    Example:
+        >>> passes(ARMS["deep"]), passes(ARMS["detached_deep"]), passes(ARMS["usual_deep"])
+        ((1, 1), (1, 2), (1, 3))
+    """
+    if arm.penalty:
+        return {"decoded": 1, "smooth": 2, "linear": 3}[arm.penalty], 1
+    if not arm.front:
+        return 1, 1
+    return 1, 2 if arm.front in (("plain",), ("mixed",)) else 3
 
 
 def settings_table(profile: str) -> pd.DataFrame:
