@@ -18,7 +18,7 @@ from mmlib.measures.logit_gap import optimal_gap, same_class
 from mmlib.measures.subspaces import beta_nodes
 from mmlib.plots import ch12_curvature as bends
 from mmlib.plots import ch12_gap as figures
-from mmlib.studies.ch12 import evidence_gap, gap_cells, gap_grids, predictions_gap
+from mmlib.studies.ch12 import evidence_gap, gap_cells, grids_gap, predictions_gap
 from mmlib.studies.ch12.gap import CURVES
 from mmlib.studies.ch12.pressure import ODDS, WATCHED
 
@@ -51,7 +51,7 @@ def names_of(cell):
 @pytest.fixture
 def trained():
     rng, rows, arrays = np.random.default_rng(0), [], []
-    for cell in quick(gap_grids.GAP):
+    for cell in quick(grids_gap.GAP):
         names = names_of(cell)
         for seed in range(SEEDS):
             metrics = {"n_used": 2000.0}
@@ -67,12 +67,12 @@ def trained():
             rows.append(cell | {"seed": seed} | metrics)
             kept = rng.normal(5, 1, (2, len(names), 50)).astype("float16")
             arrays.append({"train_gaps": kept[0], "test_gaps": kept[1]})
-    return runs(gap_grids.GAP, rows, arrays)
+    return runs(grids_gap.GAP, rows, arrays)
 
 
 @pytest.fixture
 def long():
-    rng, cell = np.random.default_rng(1), quick(gap_grids.LONG)[0]
+    rng, cell = np.random.default_rng(1), quick(grids_gap.LONG)[0]
     names = names_of(cell)
     shape = (10, len(names), 2, len(CURVES))
     arrays = [
@@ -82,13 +82,13 @@ def long():
         cell | {"seed": s, "n_used": 2000.0} | {f"slope_{n}": 0.01 * s for n in names}
         for s in range(SEEDS)
     ]
-    return runs(gap_grids.LONG, rows, arrays)
+    return runs(grids_gap.LONG, rows, arrays)
 
 
 @pytest.fixture
 def pressed():
     rng, rows, arrays = np.random.default_rng(2), [], []
-    for cell in quick(gap_grids.PRESSURE):
+    for cell in quick(grids_gap.PRESSURE):
         count = len(cell["members"])
         for seed in range(SEEDS):
             metrics = {"n_used": 2000.0}
@@ -108,24 +108,24 @@ def pressed():
                     "odds": np.broadcast_to(6 * (2 * ODDS - 1), (count, 2, len(ODDS))),
                 }
             )
-    return runs(gap_grids.PRESSURE, rows, arrays)
+    return runs(grids_gap.PRESSURE, rows, arrays)
 
 
 @pytest.fixture
 def expanded():
     rng, rows = np.random.default_rng(3), []
-    for cell in quick(gap_grids.EXPANSION):
+    for cell in quick(grids_gap.EXPANSION):
         for seed in range(SEEDS):
             powers = {n: p + rng.normal(0, 0.01) for n, p in predictions_gap.POWERS.items()}
             rows.append(cell | {"seed": seed} | powers | dict.fromkeys(predictions_gap.CONTROLS, 2))
-    return runs(gap_grids.EXPANSION, rows, [{}] * len(rows))
+    return runs(grids_gap.EXPANSION, rows, [{}] * len(rows))
 
 
 def test_marks_of_networks_that_do_what_theory_says_lie_on_the_line(trained):
     ax = figures.reached(trained).axes[0]
     marks = [line for line in ax.get_lines() if line.get_marker() in ("o", "s", "^")]
     full = [m for m in marks if m.get_markerfacecolor() != "none"]
-    wide = sum(len(cell["alphas"]) for cell in quick(gap_grids.GAP) if cell["smooth"])
+    wide = sum(len(cell["alphas"]) for cell in quick(grids_gap.GAP) if cell["smooth"])
     assert len(full) == wide
     for mark in full:
         assert float(mark.get_ydata()[0] / mark.get_xdata()[0]) == pytest.approx(1.002)

@@ -15,7 +15,7 @@ from mmlib.studies.ch12 import (
     expansion,
     free_logits,
     gap,
-    gap_grids,
+    grids_gap,
     predictions_gap,
     pressure,
     seen,
@@ -29,7 +29,7 @@ def rng(seed=0) -> torch.Generator:
 
 
 def settings(**changes):
-    found = gap_grids.gap_cell("smoke", 3, alphas=(1.0,), smooth=(1.0,)) | changes
+    found = grids_gap.gap_cell("smoke", 3, alphas=(1.0,), smooth=(1.0,)) | changes
     return found | {"data": "digits"}
 
 
@@ -158,7 +158,7 @@ def test_second_derivative_of_a_cubic():
 
 
 def test_powers_and_their_controls():
-    cell = gap_grids.EXPANSION.grid["smoke"][0]
+    cell = grids_gap.EXPANSION.grid["smoke"][0]
     metrics = expansion.expansion(cell, 3)
     for name, power in predictions_gap.POWERS.items():
         assert metrics[name] == pytest.approx(power, abs=0.15), name
@@ -242,7 +242,7 @@ def test_an_affine_head_has_straight_log_odds():
 
 
 def test_a_run_of_pressure():
-    cell = gap_grids.pressure_cell("smoke", "squared") | {"data": "digits", "width": 16}
+    cell = grids_gap.pressure_cell("smoke", "squared") | {"data": "digits", "width": 16}
     metrics, arrays = pressure.pressure(cell, 0)
     assert arrays["watched"].shape == (len(arrays["epochs"]), 3, len(pressure.WATCHED))
     last = arrays["watched"][-1, 1, 0]
@@ -272,10 +272,10 @@ def test_decisions_can_go_either_way():
 
 
 def test_digits_of_few_classes():
-    assert gap_grids.digits_for(10) == tuple(range(10))
-    assert set(gap_grids.digits_for(2)) < set(gap_grids.digits_for(5))
+    assert grids_gap.digits_for(10) == tuple(range(10))
+    assert set(grids_gap.digits_for(2)) < set(grids_gap.digits_for(5))
     with pytest.raises(ValueError, match="classes: expected an integer >= 2 and <= 10"):
-        gap_grids.digits_for(11)
+        grids_gap.digits_for(11)
 
 
 def test_the_table_of_free_logits_has_two_cases_that_agree_and_two_that_do_not():

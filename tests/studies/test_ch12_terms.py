@@ -26,8 +26,8 @@ from mmlib.studies.ch12 import (
     scatter,
 )
 from mmlib.studies.ch12 import terms as checks
+from mmlib.studies.ch12.grids_terms import CLOSED, EQUAL, FITTED, SCATTER, STUDIES, TERMS
 from mmlib.studies.ch12.noise import noise_parts
-from mmlib.studies.ch12.terms_grids import CLOSED, EQUAL, FITTED, SCATTER, STUDIES, TERMS
 
 # ------------------------------------------------------------------------------ random networks
 

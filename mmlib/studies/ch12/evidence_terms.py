@@ -10,7 +10,7 @@ import pandas as pd
 from mmlib.evidence import Runs, components, errors, sample
 from mmlib.evidence.findings import Components, Errors, Paired, Sample
 from mmlib.studies.ch12 import equal_runs
-from mmlib.studies.ch12.terms_grids import FITTED, TERMS
+from mmlib.studies.ch12.grids_terms import FITTED, TERMS
 
 FLATNESS = {
     "within": "within over total variance",
