@@ -219,7 +219,8 @@ def test_every_claim_of_the_chapter_has_a_rule_and_evidence():
     wanted = set(table.loc[table["chapter"] == "11_spectral_flattening", "id"])
     shown = {claim for study in STUDIES for claim in study.claims}
     assert wanted - shown == {"MMA-info"}
-    assert shown <= wanted
+    # Chapter 12 judges a sentence of the critique on the free states.
+    assert shown <= wanted | {"CHO-theory"}
     if not shown <= set(written):
         pytest.skip("the rules of the chapter are not merged yet")
     assert written["MMA-info"].rule == "not_testable"

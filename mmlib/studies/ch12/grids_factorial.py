@@ -30,7 +30,7 @@ _QUICK: dict[str, dict[str, Any]] = {
     "photos": {"width": 8, "n_train": 1000, "epochs": 50},
 }
 _SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {"width": 4, "n_train": 100, "n_test": 60, "n_look": 50, "epochs": 1, "batch": 50},
+    "smoke": {"width": 4, "n_train": 50, "n_test": 50, "n_look": 20, "epochs": 1, "batch": 25},
     "quick": {"n_test": 5000, "n_look": 1000, "batch": 50},
     "paper": {"width": 32, "n_train": None, "n_test": None, "n_look": 5000, "batch": 100}
     | {"epochs": 100},
