@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from builder.layout import BuildError, Layout, exclusive
-from builder.run import build
+from builder.run import build, check_profile
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     start = time.perf_counter()
     try:
+        check_profile(options.profile)
         with exclusive(layout):
             failures = build(layout, profile=options.profile, recompute=options.recompute)
     except BuildError as error:

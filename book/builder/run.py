@@ -15,6 +15,13 @@ WORKERS = 2
 HEARTBEAT_S = 60
 
 
+def check_profile(profile: str) -> None:
+    """Raise `BuildError` for an unknown profile, before anything is locked or executed."""
+    if profile not in claims.profiles():
+        known = ", ".join(claims.profiles())
+        raise BuildError(f"profile: expected one of {known}, but got {profile!r}")
+
+
 def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]:
     """Bring the book up to date and return one line for each thing that failed.
 
@@ -31,9 +38,7 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
     if built and not recompute and memory.get("everything") == everything():
         print("book: nothing changed")
         return []
-    if profile not in claims.profiles():
-        known = ", ".join(claims.profiles())
-        raise BuildError(f"profile: expected one of {known}, but got {profile!r}")
+    check_profile(profile)
     notebooks = layout.notebooks()
     entries = memory.setdefault("notebooks", {}).setdefault(profile, {})
     data_roots, data = claims.data_roots(), claims.data_found()
