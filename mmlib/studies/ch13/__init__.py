@@ -1,0 +1,1 @@
+"""Chapter 13: k-mixup, the method, its couplings and the toy sets."""
