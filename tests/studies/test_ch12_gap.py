@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -269,6 +271,15 @@ def test_decisions_can_go_either_way():
     assert one("above", 0.0, [v + 1 for v in near]) == "yes"
     assert one("above", 0.5, near) == "no" and one("above", 0.0, [1, -1, 1, -1, 0]) == "0 of 1"
     assert one("above", 0.0, [1.0, 2.0]) == "too few seeds"
+
+
+def test_the_share_of_a_gain_that_is_zero_is_unknown():
+    index = pd.MultiIndex.from_product([[2, 10], ["mixed over plain", "smooth over plain"]])
+    table = pd.DataFrame({"points": [9.0, 9.0, 4.0, 1.0]}, index=index)
+    table.index.names = ["classes", "comparison"]
+    assert evidence_gap.smoothing_share(table) == (10, 0.25)
+    table.loc[(10, "mixed over plain"), "points"] = 0.0
+    assert math.isnan(evidence_gap.smoothing_share(table)[1])
 
 
 def test_digits_of_few_classes():

@@ -132,6 +132,7 @@ def test_share_of_a_gain_has_fiellers_interval():
         _, low, high = tables.share_interval(part, whole)
         inside += low <= 0.5 <= high
     assert 0.93 < inside / 1000 < 0.97
+    assert all(np.isnan(tables.share_interval(part, np.zeros(len(part)))))
     noisy = tables.share_interval(part, rng.standard_normal(8))
     assert np.isnan(noisy[1]) and np.isnan(noisy[2])
     runs = made("digits", FULL | {"features": 1.0})

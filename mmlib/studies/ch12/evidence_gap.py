@@ -197,6 +197,18 @@ def beyond(runs: Runs) -> pd.DataFrame:
     return table
 
 
+def smoothing_share(beyond: pd.DataFrame) -> tuple[int, float]:
+    """Return the largest number of classes and, there, smoothing's share of mixing's gain.
+
+    In accuracy, from the table of `beyond`; NaN where mixing gains nothing, as a small trial may.
+    """
+    most = int(beyond.index.get_level_values("classes").max())
+    smooth, mixed = (
+        float(beyond.loc[(most, f"{way} over plain"), "points"]) for way in ("smooth", "mixed")
+    )
+    return most, smooth / mixed if mixed else float("nan")
+
+
 def odds_at(runs: Runs, lam: float) -> dict[str, float]:
     """Return mean log-odds along chords at the code, by network, and ``target``'s own.
 

@@ -121,7 +121,7 @@ def share_interval(part: np.ndarray, whole: np.ndarray) -> tuple[float, float, f
     """Return a ratio of two paired means with its 95 % interval (Fieller).
 
     The interval is NaN where the mean of `whole` is not clearly away from zero: no bounded set of
-    ratios has the level then.
+    ratios has the level then. The ratio too is NaN where that mean is zero.
 
     Example:
         >>> whole = np.array([2.0, 2.2, 1.8, 2.1])
@@ -129,7 +129,7 @@ def share_interval(part: np.ndarray, whole: np.ndarray) -> tuple[float, float, f
         [0.5, 0.5, 0.5]
     """
     n = len(part)
-    ratio = float(part.mean() / whole.mean()) if n else float("nan")
+    ratio = float(part.mean() / whole.mean()) if n and whole.mean() else float("nan")
     if n < 2:
         return ratio, float("nan"), float("nan")
     cov = np.cov(part, whole, ddof=1) / n
