@@ -5,6 +5,7 @@ from mmlib.training.checkpoint import CheckpointError
 from mmlib.training.consistency import average_into, vat_loss, virtual_adversary
 from mmlib.training.ensemble_fit import EnsembleHistory, Member, fit_ensemble
 from mmlib.training.ensemble_game import Play, play_ensemble
+from mmlib.training.ensemble_kmixup import KMember, ensemble_logits, fit_kmixup
 from mmlib.training.fit import fit, learning_rate
 from mmlib.training.fit_decoder import decoded, fit_decoder, pixels
 from mmlib.training.fit_ssl import Fitted, RunStopped, fit_ssl
@@ -38,6 +39,7 @@ __all__ = [
     "Fitted",
     "GameStopped",
     "History",
+    "KMember",
     "Losses",
     "MeanTeacher",
     "Member",
@@ -57,9 +59,11 @@ __all__ = [
     "decoded",
     "discriminator_terms",
     "draw_mixes",
+    "ensemble_logits",
     "fit",
     "fit_decoder",
     "fit_ensemble",
+    "fit_kmixup",
     "fit_ssl",
     "generator_terms",
     "gradient_penalty",
