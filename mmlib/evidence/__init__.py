@@ -6,6 +6,7 @@ by the rule written down for the claim, and `ledger` does so for all claims from
 """
 
 from mmlib.evidence import allow
+from mmlib.evidence.cluster import ClusterError
 from mmlib.evidence.findings import (
     components,
     equivalent,
@@ -28,6 +29,7 @@ from mmlib.evidence.tables import claims, published, scalars, settings
 from mmlib.evidence.verdicts import Verdict, expected_false, judge
 
 __all__ = [
+    "ClusterError",
     "PROFILES",
     "ParameterError",
     "Profile",

@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 
 from mmlib.evidence import records
+from mmlib.evidence.cluster import ClusterError
 from mmlib.evidence.ledgers import ledger, studies, summary
 from mmlib.evidence.profiles import PROFILES
 from mmlib.evidence.study import Study, StudyError
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", choices=tuple(PROFILES), default="quick")
     parser.add_argument("--jobs", type=int, help="processes for --record (default: all cores)")
     parser.add_argument("--device", default="cpu", help="device for --record")
+    parser.add_argument("--cluster", help="address of the Dask scheduler for --record")
     options = parser.parse_args(arguments)
     known = studies()
     if options.record:
@@ -86,8 +88,9 @@ def _record(known: dict[str, Study], options: argparse.Namespace) -> int:
             n_seeds=study.seeds[options.profile],
             n_jobs=options.jobs,
             device=options.device,
+            cluster=options.cluster,
         )
-    except (StudyError, ValueError, OSError) as error:
+    except (StudyError, ClusterError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(runs.summary())

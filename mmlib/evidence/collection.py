@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmlib.evidence import execute, records
+from mmlib.evidence.cluster import Conditions
 from mmlib.evidence.runs import Runs
 
 if TYPE_CHECKING:
@@ -105,18 +107,21 @@ class Collection:
 
     # ---------------------------------------------------------------- computing
 
-    def compute(self, device: str, jobs: int | None, label: str | None) -> None:
-        """Run what is missing; each run is recorded as it finishes."""
+    def compute(
+        self, device: str, jobs: int | None, label: str | None, cluster: str | None = None
+    ) -> None:
+        """Run what is missing, here or on a cluster; each run is recorded as it finishes."""
         study = self.study
         options = {"device": device} if study.takes_device else {}
         commit, dirty = records.commit()
-        origin = {
-            "device": execute.device_name(device),
-            "versions": records.versions(),
-            "commit": commit,
-            "dirty": dirty,
-        }
-        finished = execute.run_all(study.run, self.code, self.missing, options, jobs, label)
+        origin = {"versions": records.versions(), "commit": commit, "dirty": dirty}
+        conditions = Conditions(self.code, origin["versions"])
+        if cluster:
+            data = {name: study.fingerprint(name) for name in _data_names(self.cells)}
+            conditions = replace(conditions, data=data, fingerprint=study.fingerprint)
+        finished = execute.run_all(
+            study.run, conditions, self.missing, options, jobs, label, cluster
+        )
         for position, outcome in finished:
             settings, seed = self.missing[position]
             if outcome.error is None:
@@ -127,7 +132,7 @@ class Collection:
             if outcome.error is not None:
                 self.failed.append((settings, seed, outcome.error))
                 continue
-            record |= {**origin, "time": records.now()}
+            record |= {"device": outcome.device, **origin, "time": records.now()}
             records.append(study.path(self.profile), record)
             key = records.key_of(settings), seed
             self.held[key] = record

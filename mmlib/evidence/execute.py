@@ -1,4 +1,4 @@
-"""Running the cells of a study: one after another or in processes, with bit-equal results.
+"""Running the cells of a study: one after another, in processes, on a cluster, to the same bits.
 
 Every run uses one thread, in a process of its own or not: the order in which threads add up
 floats would otherwise show in the last digits.
@@ -14,22 +14,22 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
-from mmlib.evidence.fingerprint import code_fingerprint
+from mmlib.evidence.cluster import Conditions, connected
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass
 class Outcome:
-    """What one run returned: its metrics and arrays, or the reason why it failed."""
+    """What one run returned: its metrics and arrays, where, or the reason why it failed."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     seconds: float = 0.0
+    device: str = ""
 
 
 @contextlib.contextmanager
@@ -81,75 +81,90 @@ def run_one(run: Callable, settings: dict, seed: int, options: dict) -> Outcome:
     return outcome
 
 
-@cache
-def _code_here(run: Callable) -> str:
-    """Return the fingerprint of the code when this process first ran it, soon after importing."""
-    return code_fingerprint(run)
-
-
 def _numbered(
-    position: int, code: str, run: Callable, settings: dict, seed: int, options: dict
+    position: int,
+    conditions: Conditions,
+    run: Callable,
+    settings: dict,
+    seed: int,
+    options: dict,
 ) -> tuple[int, Outcome]:
-    if _code_here(run) != code:
-        why = "a new process found other code on the disk than the study was started with"
+    if why := conditions.unmet(run, settings):
         return position, Outcome(error=why)
-    return position, run_one(run, settings, seed, options)
+    outcome = run_one(run, settings, seed, options)
+    outcome.device = device_name(options.get("device", "cpu"))
+    return position, outcome
 
 
 def run_all(
     run: Callable,
-    code: str,
+    conditions: Conditions,
     tasks: Sequence[tuple[dict, int]],
     options: dict,
     n_jobs: int | None,
     label: str | None,
+    cluster: str | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield ``(position, outcome)`` of each task as it finishes, in any order.
 
-    Processes are joblib's, so ``joblib.parallel_config`` chooses another backend such as Dask.
-
     Args:
         run: the run function of the study.
-        code: fingerprint under which the runs are recorded; a process with other code runs none.
+        conditions: under which a process may make a run; a task elsewhere is refused.
         tasks: ``(settings, seed)`` of each run.
         options: further keyword arguments of the run function.
-        n_jobs: number of processes, all cores if None.
+        n_jobs: number of processes, all cores if None; without effect on a cluster.
         label: text of the progress bar; None shows none.
+        cluster: address of the Dask scheduler whose workers make the runs; None for processes of
+            this machine.
     """
     from tqdm import tqdm
 
     jobs = min(n_jobs or os.cpu_count() or 1, len(tasks))
     hidden = {} if label else {"disable": True}  # a given value would override TQDM_DISABLE
-    with tqdm(total=len(tasks), desc=label, unit="run", **hidden) as bar:
-        for position, outcome in _outcomes(run, code, tasks, options, jobs):
+    calls = [(conditions, run, settings, seed, options) for settings, seed in tasks]
+    with contextlib.ExitStack() as stack:
+        if cluster:
+            jobs = stack.enter_context(connected(cluster))
+        bar = stack.enter_context(tqdm(total=len(tasks), desc=label, unit="run", **hidden))
+        one_by_one = jobs == 1 and not cluster
+        finished = (
+            (_numbered(position, *call) for position, call in enumerate(calls))
+            if one_by_one
+            else _parallel(calls, jobs)
+        )
+        for position, outcome in finished:
             bar.update()
             yield position, outcome
 
 
-def _outcomes(
-    run: Callable, code: str, tasks: Sequence[tuple[dict, int]], options: dict, jobs: int
-) -> Iterator[tuple[int, Outcome]]:
-    if jobs == 1:
-        for position, (settings, seed) in enumerate(tasks):
-            yield _numbered(position, code, run, settings, seed, options)
-        return
+def _parallel(calls: Sequence[tuple], jobs: int) -> Iterator[tuple[int, Outcome]]:
+    """Yield the outcome of each call; a process that is killed costs what it was doing, no more.
+
+    When a process dies, joblib gives up all that is under way. The runs that were, one of which
+    may have killed it (memory, a crash in C), are made again one at a time after the others; one
+    during which a process dies again has failed.
+    """
     import joblib
 
-    left = set(range(len(tasks)))
-    # One task at a time: a batch would come back, and be recorded, only as a whole.
-    parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
-    calls = (
-        joblib.delayed(_numbered)(position, code, run, settings, seed, options)
-        for position, (settings, seed) in enumerate(tasks)
-    )
-    try:
-        for position, outcome in parallel(calls):
-            left.discard(position)
-            yield position, outcome
-    except (RuntimeError, OSError) as error:  # a worker was killed: memory, or a crash in C
-        reason = f"its process ended before it did ({type(error).__name__})"
-        for position in sorted(left):
-            yield position, Outcome(error=reason)
+    left, suspects = set(range(len(calls))), set()
+    while left:
+        batch = sorted(left - suspects) or [min(left)]
+        # Two jobs at least: with one, joblib would make the run in this process. One task at a
+        # time: a batch would come back, and be recorded, only as a whole.
+        parallel = joblib.Parallel(max(jobs, 2), return_as="generator_unordered", batch_size=1)
+        try:
+            for position, outcome in parallel(
+                joblib.delayed(_numbered)(position, *calls[position]) for position in batch
+            ):
+                left.discard(position)
+                yield position, outcome
+        except Exception as error:  # never the run's own: `run_one` returns those
+            under_way = [position for position in batch if position in left][:jobs]
+            if suspects.issuperset(under_way):
+                left.difference_update(under_way)
+                why = f"its process ended before it did ({type(error).__name__})"
+                yield from ((position, Outcome(error=why)) for position in under_way)
+            suspects.update(under_way)
 
 
 def device_name(device: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from mmlib import checks
 from mmlib.evidence import execute, records
+from mmlib.evidence.cluster import address_of
 from mmlib.evidence.collection import Collection, Settings
 from mmlib.evidence.fingerprint import code_fingerprint
 from mmlib.evidence.profiles import PROFILES
@@ -173,6 +174,7 @@ class Study:
         device: str = "cpu",
         progress: bool = True,
         allow_failures: bool = False,
+        cluster: str | None = None,
     ) -> Runs:
         """Load the recorded runs, compute the missing ones, and return them as one table.
 
@@ -187,8 +189,12 @@ class Study:
             device: handed to the run function if it asks for it; recorded.
             progress: show a bar with count, rate and time left (``TQDM_DISABLE`` hides it too).
             allow_failures: return what finished instead of raising when runs fail.
+            cluster: address of a Dask scheduler, ``"tcp://host:8786"``, whose workers make the
+                missing runs; None takes what ``MMLIB_CLUSTER`` names, if anything. Workers have one
+                thread each, this code, these versions and these data; others are refused.
 
         Raises:
+            ClusterError: the cluster does not answer or cannot be used.
             StudyError: runs failed; it lists their settings, seeds and reasons. All others are
                 finished and recorded first. Or the code on the disk is not the code in memory.
             ValueError, TypeError: an argument does not fit.
@@ -204,7 +210,8 @@ class Study:
         if collection.missing:
             records.check_writable(self.path(profile))
             jobs = n_jobs or self.n_jobs or (None if device == "cpu" else 1)
-            collection.compute(device, jobs, self.name if progress else None)
+            label = self.name if progress else None
+            collection.compute(device, jobs, label, address_of(cluster))
         if collection.failed and not allow_failures:
             raise StudyError(collection.failure_text(), collection.failed)
         return collection.runs()

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from mmlib.evidence import Study, StudyError, execute, provenance, records
+from mmlib.evidence.cluster import Conditions
 
 RUN = '''
 import random
@@ -256,7 +257,8 @@ def test_the_code_must_be_the_one_in_memory(study, tmp_path):
 
 
 def test_a_process_that_finds_other_code_runs_nothing(study):
-    (outcome,) = [o for _, o in execute.run_all(study.run, "other", [({}, 0)], {}, 1, None)]
+    elsewhere = Conditions("other")
+    (outcome,) = [o for _, o in execute.run_all(study.run, elsewhere, [({}, 0)], {}, 1, None)]
     assert "found other code on the disk" in outcome.error and not outcome.metrics
 
 
@@ -383,28 +385,42 @@ def test_processes_give_the_same_bits_as_one_after_another(python, uninterrupted
     assert lines == ["0 12", *uninterrupted[0]] and "12/12" not in bar
 
 
-DYING = '''
-import os, signal
-from mmlib.evidence import Study, StudyError
+DYING = """
+import os, pathlib, signal, time
 
 def run(settings, seed):
-    if settings["method"] == "c":
+    log = pathlib.Path({log!r})
+    log.open("a").write(settings["method"])
+    if settings["method"] == "b" and (seed == 1 or log.read_text().count("b") == 1):
         os.kill(os.getpid(), signal.SIGKILL)
-    return {"x": 1.0}
-'''
+    time.sleep(0.05)
+    return {{"x": 1.0}}
+"""
 
-
-def test_a_worker_that_is_killed_is_reported(tmp_path, python):
-    (tmp_path / "dying.py").write_text(DYING)
-    script = """
+SURVIVE = """
 from mmlib.evidence import Study, StudyError
 from dying import run
 if __name__ == "__main__":
-    study = Study("dying", run, {"quick": [{"method": m} for m in "abc"]}, {"quick": 1})
+    study = Study("dying", run, {{"quick": [{{"method": m}} for m in "abcdefgh"]}}, {{"quick": 2}})
     try:
-        study.collect("quick", n_jobs=2)
+        print(len(study.collect("quick", n_jobs=2, first_seed={seed}, n_seeds=1).records))
     except StudyError as error:
         print(error)
 """
-    text = "\n".join(finish(python(script))[0])
-    assert "its process ended before it did" in text and "{'method': 'c'}, seed 0" in text
+
+
+def test_a_killed_process_costs_only_what_it_was_doing(tmp_path, python):
+    log = tmp_path / "log"
+    (tmp_path / "dying.py").write_text(DYING.format(log=str(log)))
+    assert finish(python(SURVIVE.format(seed=0)))[0] == ["8"]
+    assert sorted(set(log.read_text())) == list("abcdefgh")
+    assert len(log.read_text()) <= 8 + 2 + 1  # what was under way, and one that had just begun
+
+
+def test_a_run_that_kills_its_process_each_time_fails_alone(tmp_path, python):
+    (tmp_path / "dying.py").write_text(DYING.format(log=str(tmp_path / "log")))
+    text = "\n".join(finish(python(SURVIVE.format(seed=1)))[0])
+    assert "1 of 8 runs failed" in text and "{'method': 'b'}, seed 1" in text
+    assert "its process ended before it did" in text
+    held = (tmp_path / "results" / "quick" / "dying.jsonl").read_text()
+    assert held.count("\n") == 7
