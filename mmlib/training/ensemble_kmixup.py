@@ -13,7 +13,7 @@ from mmlib.mixing import OptimalPairing, soft_cross_entropy
 from mmlib.mixing.law import Law
 from mmlib.mixing.losses import soft_targets
 from mmlib.models.stacked import Stacked
-from mmlib.training.ensemble_fit import EnsembleHistory, Watch
+from mmlib.training.ensemble_fit import EnsembleHistory, Watch, _finite_mean, _show
 
 
 @dataclass(frozen=True)
@@ -329,21 +329,3 @@ def _check(
                 f"{batch_size}, but got {member.k}"
             )
     _require_inputs(x, inputs)
-
-
-def _finite_mean(losses: Sequence[Tensor], epoch: int) -> list[float]:
-    mean = torch.stack(list(losses)).double().mean(0).cpu()
-    bad = (~mean.isfinite()).nonzero().flatten().tolist()
-    if bad:
-        raise FloatingPointError(f"the loss of member {bad[0]} is not finite in epoch {epoch}")
-    return mean.tolist()
-
-
-def _show(watch: Watch | None, epoch: int, stack: Stacked, nets: Sequence[nn.Module]) -> None:
-    if watch is None:
-        return
-    stack.write_back(nets)
-    for net in nets:
-        net.eval()
-    with torch.no_grad():
-        watch(epoch, nets)
