@@ -37,12 +37,21 @@ def row(**changes) -> claims.Row:
     return values | changes
 
 
-def test_code_on_the_use_page_runs_in_order(capsys):
-    blocks = BLOCK.findall((ROOT / "book" / "use_it.md").read_text(encoding="utf-8"))
-    assert len(blocks) >= 5
+def run_code_of(page: str, at_least: int) -> None:
+    blocks = BLOCK.findall((ROOT / "book" / page).read_text(encoding="utf-8"))
+    assert len(blocks) >= at_least
     space: dict = {"__name__": "page"}
     for block in blocks:
-        exec(compile(block, "book/use_it.md", "exec"), space)
+        exec(compile(block, f"book/{page}", "exec"), space)
+
+
+def test_code_on_the_scale_page_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMLIB_RESULTS", str(tmp_path))
+    run_code_of("scale.md", at_least=1)
+
+
+def test_code_on_the_use_page_runs_in_order(capsys):
+    run_code_of("use_it.md", at_least=5)
     said = capsys.readouterr().out.splitlines()
     assert "epochs was 3, now 4" in said[0]
     assert "alpha" in said[1] and "layr1" in said[2] and "eval" in said[3]
