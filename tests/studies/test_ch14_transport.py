@@ -1,4 +1,4 @@
-"""Chapter 14, transport and clusters: scenes, draws, evidence, and that every claim has its part."""
+"""Chapter 14, transport and clusters: scenes, draws, evidence; every claim has its part."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ CROSS = Study(
     clusters.cross_share,
     {
         "smoke": _shares((8, 32), 64, 5),
-        "quick": _shares(powers(1, 256), 10_000, 40, 1000),
+        "quick": _shares(powers(1, 256), 25_600, 100, 2000),
         "paper": _shares(powers(1, 1024), 200_000, 200, 20_000),
     },
     **_SEEDS,
