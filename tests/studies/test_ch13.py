@@ -40,6 +40,12 @@ def test_the_true_label_of_points_without_noise_is_their_class(toy: str) -> None
     distance, label = fields.field(toy).at(x)
     assert (label == y.numpy()).all() and distance.max() < 0.1
     assert fields.field(toy).at(x + 50)[0].min() > 40
+    sure = y.float()
+    right, wrong = (fields.field(toy).joint(x, t) for t in (sure, 1 - sure))
+    assert right == pytest.approx(distance, abs=1e-6)  # labels add nothing where they are right
+    # A wrong label costs the way to the other class, or sqrt(2) in targets, whichever is less.
+    other = fields.field(toy).apart(x)[1 - y.numpy(), np.arange(len(y))]
+    assert wrong == pytest.approx(np.minimum(other, np.hypot(distance, 2**0.5)), abs=1e-6)
 
 
 def test_fields_know_the_plane() -> None:

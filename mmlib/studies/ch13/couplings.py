@@ -125,14 +125,17 @@ def mixes(x: Tensor, y: Tensor, pairs: Pairs, lam: Tensor) -> Mixes:
 def intrusion(toy: str, mixed: Mixes) -> dict[str, float]:
     """Return where mixed points lie and how far their labels are from the true ones there.
 
-    ``distance``: mean distance to the support. ``wrong``: percent whose target gives less than half
+    ``distance``: mean distance to the support. ``joint``: that of points with their targets to the
+    support with its labels. ``wrong``: percent whose target gives less than half
     to the true label of their place. ``surely``: percent whose target gives nothing to it.
     ``label_error``: mean weight that targets give to the other label.
     """
     distance, label = fields.field(toy).at(mixed.x)
+    joint = fields.field(toy).joint(*mixed)
     right = np.where(label > 0, mixed.target.numpy(), 1 - mixed.target.numpy())
     return {
         "distance": float(distance.mean()),
+        "joint": float(joint.mean()),
         "wrong": _percent(right < 0.5),
         "surely": _percent(right < 1e-6),
         "label_error": float(1 - right.mean()),

@@ -159,8 +159,8 @@ def _abstract(runs: Runs, couplings: Runs) -> Components:
     parts = {}
     for toy in NAMES:
         parts[f"{toy}, distance to the support"] = less(
-            over_alphas(couplings, toy, "distance", first),
-            over_alphas(couplings, toy, "distance", last),
+            over_alphas(couplings, toy, "joint", first),
+            over_alphas(couplings, toy, "joint", last),
         )
         for metric, words in (("acc", "accuracy"), ("fgsm_0.2", "accuracy under attack")):
             parts[f"{toy}, {words}"] = less(
@@ -179,7 +179,7 @@ def _shorter(runs: Runs) -> Components:
         for metric, words in (("square", "squared length"), ("cross_length", "across classes")):
             ends = [of(runs, toy, f"{metric}_k{k}") for k in (1, _LARGEST)]
             parts[f"{toy}, {words}"] = less(*ends)
-        ends = [of(runs, toy, f"distance_{name_of(k, 1.0)}") for k in (1, _LARGEST)]
+        ends = [of(runs, toy, f"joint_{name_of(k, 1.0)}") for k in (1, _LARGEST)]
         parts[f"{toy}, distance to the support"] = less(*ends)
     return components(parts)
 
@@ -196,7 +196,7 @@ def _bisected(runs: Runs) -> Components:
 
 @COUPLINGS.evidence("KM-intrusion")
 def _intrusion(runs: Runs) -> Components:
-    words = {"wrong": "wrong label", "surely": "surely wrong label", "distance": "distance"}
+    words = {"wrong": "wrong label", "surely": "surely wrong label", "joint": "distance"}
     return components(
         {
             f"{toy}, {text}": less(
@@ -270,7 +270,7 @@ def _near_the_ends(runs: Runs, couplings: Runs) -> Components:
         for alpha in (0.1, 0.25, 0.5, 0.9)
     }
     for toy in NAMES:
-        far, near = (of(couplings, toy, f"distance_{name_of(1, alpha)}") for alpha in (4.0, 0.25))
+        far, near = (of(couplings, toy, f"joint_{name_of(1, alpha)}") for alpha in (4.0, 0.25))
         parts[f"{toy}, nearer to the data"] = less(far, near)
     return components(parts)
 

@@ -52,17 +52,33 @@ class Field:
     """Distance to the support and true label, anywhere in the plane.
 
     Attributes:
-        tree: of a dense sample of the support.
-        labels: (M,) classes of that sample.
+        points: (M, 2) dense sample of the support.
+        labels: (M,) its classes.
+        trees: of the points of each class.
     """
 
-    tree: cKDTree
-    labels: np.ndarray
+    points: Tensor
+    labels: Tensor
+    trees: tuple[cKDTree, ...]
+
+    def apart(self, x: Tensor) -> np.ndarray:
+        """Return the distance of places (..., 2) to the support of each class, (2, ...)."""
+        flat = x.reshape(-1, 2).numpy()
+        return np.stack([tree.query(flat)[0].reshape(x.shape[:-1]) for tree in self.trees])
 
     def at(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return distance to the support and true label of places (..., 2), (...) each."""
-        distance, nearest = self.tree.query(x.reshape(-1, 2).numpy())
-        return distance.reshape(x.shape[:-1]), self.labels[nearest].reshape(x.shape[:-1])
+        apart = self.apart(x)
+        return apart.min(0), apart.argmin(0)
+
+    def joint(self, x: Tensor, target: Tensor) -> np.ndarray:
+        """Return the distance of places and targets to the support with its labels, (...).
+
+        The support in features and one-hot targets together, as k-Mixup has it in section 3.1:
+        ``min over classes c of sqrt(d_c(x)^2 + 2 (t - c)^2)`` with the weight t of class 1.
+        """
+        label = np.arange(2).reshape(-1, *[1] * target.ndim)
+        return np.sqrt(self.apart(x) ** 2 + 2 * (target.numpy() - label) ** 2).min(0)
 
 
 @cache
@@ -73,10 +89,13 @@ def field(toy: str) -> Field:
         >>> distance, label = field("four_bars").at(torch.tensor([[-0.5, 0.0], [0.05, 0.0]]))
         >>> label.tolist(), [round(float(d), 1) for d in distance]
         ([1, 0], [0.0, 0.2])
+        >>> middle, sure = torch.tensor([[0.5, 0.0]]), torch.tensor([1.0])
+        >>> round(float(field("four_bars").joint(middle, sure)[0]), 1)  # the bar next to it
+        0.8
     """
     make = TOYS[choice("dataset", toy, NAMES)]
     x, y = make(_DENSE, torch.Generator().manual_seed(0), **_WITHOUT_NOISE[toy])
-    return Field(cKDTree(x.numpy()), y.numpy())
+    return Field(x, y, tuple(cKDTree(x[y == label].numpy()) for label in (0, 1)))
 
 
 def region(toy: str, side: int) -> Tensor:

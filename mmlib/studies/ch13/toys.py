@@ -127,17 +127,16 @@ def on_the_plane(nets: Sequence[nn.Module], toy: str, side: int) -> tuple[dict[s
     """
     device = next(nets[0].parameters()).device
     places, support = fields.region(toy, side), fields.field(toy)
-    own = torch.from_numpy(support.tree.data[:_OWN]).float()
+    own = support.points[:_OWN]
     both = torch.cat([places, own]).to(device)
     p, p_own = ensemble_logits(nets, both).softmax(-1)[..., 1].cpu().split([side**2, len(own)], 1)
     label = torch.from_numpy(support.at(places)[1])
-    label_own = torch.from_numpy(support.labels[:_OWN])
     found = {
         "error": (p - label).abs().mean(1),
         "misplaced": 100 * ((p > 0.5) != (label > 0)).double().mean(1),
         "zone": 100 * ((p > 0.1) & (p < 0.9)).double().mean(1),
         "plane_blur": _blur(p),
-        "own_error": (p_own - label_own).abs().mean(1),
+        "own_error": (p_own - support.labels[:_OWN]).abs().mean(1),
     }
     return found, p.view(len(nets), side, side)
 
