@@ -82,14 +82,19 @@ def by_k(runs: Runs, name: str) -> Figure:
 
 
 def convergence(runs: Runs, alphas: Sequence[float] = (1.0, 10.0)) -> Figure:
-    """Accuracy per epoch: test images (above) and vicinal points (below), a column an alpha."""
+    """Accuracy per epoch: test images (above) and vicinal points (below), a column an alpha.
+
+    Args:
+        runs: of the study on CIFAR-10.
+        alphas: those to draw; where changed settings left none of them, those that there are.
+    """
+    there = reading.alphas(runs)
+    alphas = [alpha for alpha in alphas if alpha in there] or there[:2]
     figure, axes = plt.subplots(
         2, len(alphas), figsize=(3.8 * len(alphas), 5), sharex=True, sharey="row", squeeze=False
     )
     for column, alpha in enumerate(alphas):
         for k in (1, 32):
-            if reading.chosen(runs, k, alpha).empty:
-                continue
             test = 100 * reading.curves(runs, "accuracy", k, alpha)
             trained = 100 * weighted(runs, k, alpha)
             every = max(1, test.shape[1] // 6)
@@ -120,13 +125,13 @@ def weighted(runs: Runs, k: int, alpha: float, **more: str) -> pd.DataFrame:
 
 
 def drop(runs: Runs) -> Figure:
-    """Test accuracy per epoch with drops of the learning rate and without, alpha = 1."""
+    """Test accuracy per epoch with drops of the learning rate and without."""
+    constant = runs.table["schedule"] == "constant"
+    alpha = float(runs.table.loc[constant, "alpha"].iloc[0])
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), sharey=True)
     for ax, k in zip(axes, (1, 32), strict=True):
         for schedule, style in (("step", _STYLE[k]), ("constant", "none")):
-            if reading.chosen(runs, k, schedule=schedule).empty:
-                continue
-            table = 100 * reading.curves(runs, "accuracy", k, schedule=schedule)
+            table = 100 * reading.curves(runs, "accuracy", k, alpha, schedule=schedule)
             label = {"step": "rate drops", "constant": "constant rate"}[schedule]
             every = max(1, table.shape[1] // 6)
             curve(ax, table.columns, table.to_numpy(), style, label=label, every=every)

@@ -16,7 +16,7 @@ from mmlib.evidence.findings import Components, Paired
 from mmlib.mixing import OptimalPairing
 from mmlib.studies.ch15 import evidence_images as evidence
 from mmlib.studies.ch15 import grids_images as grids
-from mmlib.studies.ch15 import hidden, image_runs, read_images, timing
+from mmlib.studies.ch15 import hidden, image_runs, read_images, timing, unmixed
 from mmlib.studies.ch15 import tables_images as tables
 from mmlib.studies.networks import SITES
 
@@ -371,3 +371,28 @@ def test_spread_follows_the_formula_and_its_control_does_not():
     table = tables.clouds(0, n=400)
     assert np.allclose(table["independent"], table["sqrt(2 / d)"], rtol=0.15)
     assert (table["random scales (control)"] > 1.3 * table["sqrt(2 / d)"]).all()
+
+
+# ------------------------------------------------------------------------------ unmixed
+
+
+def test_without_unmixed_examples_a_run_is_that_of_the_grid():
+    settings = small(8, alpha=100.0)
+    full, _ = image_runs.image_run(settings, 2)
+    found = unmixed.unmixed_run(settings | {"share": 0.0}, 2)
+    assert {name: found[name] for name in found} == {name: full[name] for name in found}
+    other = unmixed.unmixed_run(settings | {"share": 0.5}, 2)
+    assert other["train_loss"] != found["train_loss"]
+
+
+def test_share_of_unmixed_examples():
+    x = torch.randn(128, 2, generator=torch.Generator().manual_seed(6))
+    for k in (1, 32):
+        pairing = unmixed.WithUnmixed(k, 0.25)
+        order = pairing.draw(128, torch.Generator().manual_seed(7))
+        own = order[0] == pairing.match(order, x)
+        assert own.sum() == 32 and own[:32].all()
+        rest = OptimalPairing(k).match(order, x)[32:]
+        assert torch.equal(pairing.match(order, x)[32:], rest)
+    with pytest.raises(ValueError, match="share"):
+        unmixed.WithUnmixed(2, 1.5)
