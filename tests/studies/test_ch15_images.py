@@ -396,3 +396,18 @@ def test_share_of_unmixed_examples():
         assert torch.equal(pairing.match(order, x)[32:], rest)
     with pytest.raises(ValueError, match="share"):
         unmixed.WithUnmixed(2, 1.5)
+
+
+def test_rows_of_sets_are_those_of_their_cells():
+    runs = {"MNIST": fake(grids.MNIST), "CIFAR-10": fake(grids.CIFAR)}
+    extra = fake(unmixed.UNMIXED)
+    samples, looks = tables.sets_compared(runs, extra)
+    for title, data in (("MNIST", "mnist"), ("CIFAR-10", "cifar10")):
+        rows = samples[title]
+        assert list(rows) == [
+            *("no mixup", "1-mixup", "1, 6 % unmixed", "1, 25 % unmixed"),
+            *("32, disjoint", "32, 25 % unmixed", "32, one batch"),
+        ]
+        assert set(rows) <= set(looks)
+        table = extra.table[(extra.table["data"] == data) & (extra.table["k"] == 32)]
+        assert rows["32, 25 % unmixed"].tolist() == table["accuracy"].tolist()

@@ -111,25 +111,33 @@ def columns(runs: Runs) -> pd.DataFrame:
 
 
 def sets_compared(
-    runs: dict[str, Runs],
+    runs: dict[str, Runs], unmixed: Runs
 ) -> tuple[dict[str, dict[str, pd.Series]], dict[str, str]]:
-    """Return accuracies at alpha = 100 by data set and kind of sets, and the looks of the rows."""
-    looks = {
-        "no mixup": "none",
-        "1-mixup": "input",
-        "32, disjoint": "kmixup",
-        "32, one batch": "manifold",
-    }
-    samples = {
-        name: {
+    """Return accuracies at alpha = 100 by data set and kind of sets, and the looks of the rows.
+
+    Args:
+        runs: title -> runs of the grid on a data set.
+        unmixed: runs with a share of unmixed examples.
+    """
+    looks = {"no mixup": "none", "1-mixup": "input"}
+    samples = {}
+    for title, one in runs.items():
+        rows = {
             "no mixup": value(one, "accuracy", None),
             "1-mixup": value(one, "accuracy", 1, 100.0),
             "32, disjoint": value(one, "accuracy", 32, 100.0),
-            "32, one batch": value(one, "accuracy", 32, 100.0, sets="batch"),
         }
-        for name, one in runs.items()
-    }
-    return samples, looks
+        table = unmixed.table[unmixed.table["data"] == one.table["data"].iloc[0]]
+        for (k, share), group in table.groupby(["k", "share"]):
+            label = f"{k:g}, {100 * share:.0f} % unmixed"
+            rows[label] = group.set_index("seed")["accuracy"]
+            looks[label] = "input" if k == 1 else "kmixup"
+        samples[title] = rows | {"32, one batch": value(one, "accuracy", 32, 100.0, sets="batch")}
+    order = ["no mixup", "1-mixup", *(x for x in looks if x.startswith("1, "))]
+    order += ["32, disjoint", *(x for x in looks if x.startswith("32, ")), "32, one batch"]
+    looks |= {"32, disjoint": "kmixup", "32, one batch": "manifold"}
+    ordered = {title: {row: rows[row] for row in order} for title, rows in samples.items()}
+    return ordered, looks
 
 
 def expected_best(n: int) -> float:

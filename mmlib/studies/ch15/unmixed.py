@@ -81,8 +81,8 @@ def unmixed_run(settings: dict[str, Any], seed: int, device: str = "cpu") -> dic
     return {"accuracy": 100 * full["accuracy"], "nll": full["nll"], "train_loss": loss}
 
 
-# Sets of 32 in one batch match about 32 examples to themselves: of 128 as here, and of 512 as in the
-# released code.
+# Sets of 32 in one batch match about 32 examples to themselves: of 128 as here, or of 512 as in
+# the released code.
 SHARE, RELEASED = 32 / 128, 32 / 512
 
 UNMIXED = Study(
