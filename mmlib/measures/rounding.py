@@ -106,14 +106,17 @@ def denominators(printed: Sequence[str], largest: int, mode: str = "rounded") ->
         (50, 100)
     """
     values, decimals = digits_of(printed)
-    distinct = np.unique(values)
-    # Every percentage of zero or all is possible with any n, so these say nothing.
-    telling = distinct[(distinct > 0) & (distinct < 100 * 10**decimals)]
-    found, luck = [], 0.0
-    for n in range(1, integer("largest", largest, low=1) + 1):
-        possible = attainable(n, decimals, mode)
-        if not found:
-            luck += float((len(possible) / (100 * 10**decimals + 1)) ** len(telling))
-        if np.isin(distinct, possible).all():
-            found.append(n)
-    return Denominators(tuple(found), luck, len(distinct))
+    scale, distinct = 100 * 10**decimals, np.unique(values)
+    # None and all of the examples are possible with any n, so these say nothing.
+    telling = distinct[(distinct > 0) & (distinct < scale)]
+    n = np.arange(1, integer("largest", largest, low=1) + 1)[:, None, None]
+    # The only counts that can be printed as v are the two around v n / scale.
+    c = (telling[:, None] * n) // scale + np.arange(2)
+    choice("mode", mode, MODES)
+    made = (2 * c * scale + n) // (2 * n) if mode == "rounded" else c * scale // n
+    fits = (made == telling[:, None]).any(2).all(1)
+    found = tuple((np.flatnonzero(fits) + 1).tolist())
+    # Up to n = scale the n + 1 fractions are printed as n + 1 different values.
+    tried = np.arange(1, (found[0] if found else largest) + 1)
+    share = (np.minimum(tried, scale) + 1) / (scale + 1)
+    return Denominators(found, float((share ** len(telling)).sum()), len(distinct))

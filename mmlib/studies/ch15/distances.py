@@ -164,13 +164,15 @@ def log_factor(batch: int, train: int) -> float:
 
     There the distances of the last minibatch of an epoch are added over its B images and divided by
     the index of that minibatch, one less than the number of minibatches: ``B / (n // B - 1)``, for
-    n training images of which an incomplete last minibatch is left out.
+    n training images of which an incomplete last minibatch is left out; NaN for a single minibatch,
+    whose index is 0.
 
     Example:
         >>> round(log_factor(128, 50_000), 4)   # 390 minibatches
         0.329
     """
-    return batch / (train // batch - 1)
+    last = train // batch - 1
+    return batch / last if last > 0 else float("nan")
 
 
 def variants(runs: Runs, data: str) -> pd.DataFrame:

@@ -50,7 +50,8 @@ def table_cell(profile: str, table: str, **changes: Any) -> dict[str, Any]:
     """
     choice("table", table, tuple(tables.TABLES))
     most = {"smoke": 20, "quick": 1500, "paper": 100_000}[profile]
-    settings = {"table": table, "data": table, "ks": None, "alpha": 1.0, "test_share": 0.2}
+    share = 0.8 if profile == "smoke" else 0.2
+    settings = {"table": table, "data": table, "ks": None, "alpha": 1.0, "test_share": share}
     return settings | {"most_updates": most} | changes
 
 

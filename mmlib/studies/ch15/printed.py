@@ -11,6 +11,7 @@ from scipy.integrate import quad
 
 from mmlib.checks import choice, integer
 from mmlib.evidence import published
+from mmlib.measures import rounding
 
 # name -> (file, title)
 TABLES: dict[str, tuple[str, str]] = {
@@ -128,12 +129,13 @@ def gains(names: tuple[str, ...] = (*TABLES, *TOYS, *UCI)) -> pd.DataFrame:
     for name in names:
         title = TABLES[name][1] if name in TABLES else UCI[name][0] if name in UCI else name
         table = uci(name).drop(0).to_frame(1.0) if name in UCI else grid(name)
+        half = half_width(name)
         for alpha in table.columns:
             column, more = table[alpha], table[alpha].drop(1)
             rows.append(
                 Gain(
                     *(title, float(alpha), column[1], more.max(), int(more.idxmax())),
-                    *(more.min(), int(more.idxmin()), half_width(name)),
+                    *(more.min(), int(more.idxmin()), half),
                 )
             )
     found = pd.DataFrame(rows)
@@ -202,3 +204,55 @@ def arithmetic(settings: dict[str, Any], seed: int) -> dict[str, float]:
         "outside": float((gain <= 0).sum()),
         "outside_control": float((-gain <= 0).sum()),
     }
+
+
+# ------------------------------------------------------------------------------ digits
+
+
+def denominator_table(largest: int = 1500) -> pd.DataFrame:
+    """Return for each UCI table the smallest number of examples that all its cells allow.
+
+    Columns: ``rows`` of the set as printed, ``different`` values and their ``decimals``; then for
+    rounded and for cut digits the first fitting ``n`` (0: none up to `largest`) and ``by luck``,
+    how many n up to there would fit random digits.
+    """
+    sizes = {"iris": 150, "breast_cancer": 569, "abalone": 4177, "arrhythmia": 452}
+    sizes |= {"htru2": 17_898, "phishing": 11_055}
+    rows = {}
+    for name, (title, _) in UCI.items():
+        cells = digits(name)
+        row: dict[str, float] = {"rows": sizes[name], "different": len(set(cells))}
+        row["decimals"] = rounding.digits_of(cells)[1]
+        for mode in rounding.MODES:
+            found = rounding.denominators(cells, largest, mode)
+            row[f"{mode}: n"] = found.found[0] if found.found else 0
+            row[f"{mode}: by luck"] = found.by_luck
+        rows[title] = row
+    return pd.DataFrame(rows).T
+
+
+def toy_table(totals: tuple[int, ...] = (10_000, 20_000, 30_000, 40_000, 50_000)) -> pd.DataFrame:
+    """Return the share of the cells of Figure 3 that a total number of test points makes possible.
+
+    ``by luck`` is the share of random three-digit values that it makes possible.
+    """
+    rows = {}
+    for total in totals:
+        row = {"by luck": len(rounding.attainable(total, 3)) / (100_001)}
+        for name in TOYS:
+            # 100 fits always; a cell with two decimals is read with a third that is 0.
+            cells = [f"{float(text):.3f}" for text in digits(name) if text != "100"]
+            row[name] = float(rounding.fitting(cells, total).mean())
+        rows[total] = row
+    return pd.DataFrame(rows).T
+
+
+def last_digits(name: str, decimals: int = 3) -> pd.Series:
+    """Return how often each last digit occurs among the cells of a table, zeros appended.
+
+    Example:
+        >>> last_digits("cifar10").to_dict()
+        {0: 19, 5: 23}
+    """
+    values = [round(float(text) * 10**decimals) % 10 for text in digits(name)]
+    return pd.Series(values).value_counts().sort_index()
