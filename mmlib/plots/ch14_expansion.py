@@ -118,7 +118,7 @@ def tilted(alphas: Sequence[float]) -> Figure:
 
 
 def _curves(runs: Runs, name: str, outputs: int, alpha: float) -> dict[int, np.ndarray]:
-    """Return for each k the (S, X, 4) terms and remainders of all seeds."""
+    """Return for each k the (S, X, 6) terms and remainders of all seeds."""
     table = runs.table
     chosen = table[(table["outputs"] == outputs) & (table["alpha"] == alpha)]
     return {
@@ -146,8 +146,8 @@ def remainder(runs: Runs) -> Figure:
     values = next(iter(_curves(runs, "by_scale", outputs, alpha).values()))
     scales = np.array(expansion.SCALES)
     for rows, colour, line, mark, name, power, above in (
-        (np.abs(values[..., 1:3]).sum(-1), "#0072b2", "--", "s", "|R₂| + |R₃|", 2, 7),
-        (np.abs(values[..., 3]), "#d55e00", "-", "o", "remainder", 3, -16),
+        (values[..., 4], "#0072b2", "--", "s", "second order", 2, 7),
+        (values[..., 5], "#d55e00", "-", "o", "remainder", 3, -16),
     ):
         mean = rows.mean(0)
         right.plot(scales, mean, line, color=colour, marker=mark, ms=4)

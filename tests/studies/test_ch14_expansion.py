@@ -26,7 +26,7 @@ from mmlib.studies.ch14 import (
 )
 from mmlib.studies.ch14 import grids_expansion as grids
 
-EXACT = {"n": 6, "k": 3, "outputs": 3, "alpha": 0.7, "nodes": 48}
+EXACT = {"n": 6, "k": 3, "outputs": 3, "alpha": 0.7, "nodes": 96}
 
 
 # ------------------------------------------------------------------------------ laws of partners
@@ -53,11 +53,11 @@ def test_both_sides_agree_and_planted_mistakes_do_not(k, outputs):
     for name in ("beta", "sum"):
         assert found[f"{name}_error"] < 1e-12 < 1e-5 < found[f"{name}_control"]
     for name in ("a", "scale"):
-        assert found[f"{name}_error"] < 0.5 < 0.9 < found[f"{name}_control"]
+        assert found[f"{name}_error"] < 0.1 < 0.9 < found[f"{name}_control"]
     assert found["form_error"] < 1e-12
     total = found["r1"] + found["r2"] + found["r3"] + found["rest"]
     assert found["effect"] == pytest.approx(total, abs=1e-12)
-    assert arrays["by_alpha"].shape == (15, 4) and arrays["by_scale"].shape == (8, 4)
+    assert arrays["by_alpha"].shape == (15, 6) and arrays["by_scale"].shape == (8, 6)
     where = expansion.SCALES.index(1.0)
     at_one = expansion.expansion(EXACT | {"k": k, "outputs": outputs, "alpha": 1.0}, 11)[1]
     assert arrays["by_alpha"][expansion.ALPHAS.index(1.0)] == pytest.approx(
@@ -207,7 +207,7 @@ def test_every_claim_has_a_rule_and_evidence():
     assert {claim for study in studies for claim in study.claims} == wanted
     if not wanted <= set(written):
         pytest.skip("the rules of the chapter are not merged yet")
-    runs = {study.name: fake(study) for study in studies}
+    runs = {study.name: fake(study) for study in grids.STUDIES if study is not grids.DIGITS}
     for study in studies:
         for claim, (function, also) in study.claims.items():
             rule = written[claim]

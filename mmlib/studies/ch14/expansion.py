@@ -20,7 +20,7 @@ from mmlib.measures.mixup_expansion import (
     printed_expansion,
     remainders,
 )
-from mmlib.measures.weight_laws import folded_nodes, jacobi_nodes
+from mmlib.measures.weight_laws import folded_nodes, jacobi_nodes, partner_moments
 from mmlib.studies.ch14.couplings_law import small_set
 
 SCALES = tuple(float(2.0**-e) for e in range(8))
@@ -101,22 +101,29 @@ def slope_short(sizes: tuple[float, float], values: tuple[float, float]) -> floa
 
 
 def _slopes(one: Problem, weights: Tensor, alpha: float, nodes: int) -> dict[str, float]:
-    """Return shortfalls of slopes of the remainder in a and in the scale, beside R2 doubled."""
-    found = {}
+    """Return shortfalls of slopes of the remainder in a and in the scale, beside R2 doubled.
+
+    Sizes are taken pair by pair: the mean over pairs, which they bound, can pass through zero just
+    where the slope is taken.
+    """
+    small = torch.tensor(_SMALL, dtype=torch.float64)
     pairs = Pairs.of(one, weights)
     terms = pair_terms(one.network, *pairs[:3])
-    rest = remainders(one.network, pairs[:3], terms, torch.tensor(_SMALL).double()) @ pairs.weight
-    twice = torch.tensor(_SMALL).double().square() * float(pairs.weight @ terms[:, 2])
-    found["a_error"] = slope_short(_SMALL, tuple(rest.tolist()))
-    found["a_control"] = slope_short(_SMALL, tuple((rest - twice).tolist()))
+    rest = remainders(one.network, pairs[:3], terms, small)
+    doubled = rest - small[:, None].square() * terms[:, 2]
+    found = {
+        "a_error": slope_short(_SMALL, tuple((rest.abs() @ pairs.weight).tolist())),
+        "a_control": slope_short(_SMALL, tuple((doubled.abs() @ pairs.weight).tolist())),
+    }
     a, probability = nodes_of(jacobi_nodes(alpha, alpha + 1, nodes))
     scaled, control = [], []
     for scale in _SMALL:
         pairs = Pairs.of(one, weights, scale)
         terms = pair_terms(one.network, *pairs[:3])
-        left = probability @ remainders(one.network, pairs[:3], terms, a) @ pairs.weight
-        scaled.append(float(left))
-        control.append(float(left) - pair_expansion(terms, pairs.weight, alpha).r2)
+        left = probability @ remainders(one.network, pairs[:3], terms, a)
+        doubled = left - partner_moments(alpha)[1] * terms[:, 2]
+        scaled.append(float(pairs.weight @ left.abs()))
+        control.append(float(pairs.weight @ doubled.abs()))
     found["scale_error"] = slope_short(_SMALL, tuple(scaled))
     found["scale_control"] = slope_short(_SMALL, tuple(control))
     return found
@@ -146,14 +153,21 @@ def small_alpha_limit(one: Problem, pairs: Pairs, terms: Tensor, nodes: int) -> 
 
 
 def _curves(one: Problem, weights: Tensor, alpha: float, nodes: int) -> dict[str, np.ndarray]:
-    """Return (alpha or scale) -> R1, R2, R3 and the remainder."""
+    """Return (alpha or scale) -> R1, R2, R3, the remainder, and sizes that do not cancel.
+
+    These are the second-order terms and the remainder with sizes taken pair by pair.
+    """
 
     def row(scale: float, alpha: float) -> list[float]:
         pairs = Pairs.of(one, weights, scale)
         terms = pair_terms(one.network, *pairs[:3])
         a, probability = nodes_of(jacobi_nodes(alpha, alpha + 1, nodes))
-        rest = probability @ remainders(one.network, pairs[:3], terms, a) @ pairs.weight
-        return [*pair_expansion(terms, pairs.weight, alpha)[1:], float(rest)]
+        rest = probability @ remainders(one.network, pairs[:3], terms, a)
+        second = partner_moments(alpha)[1] * terms[:, 2:].sum(1)
+        return [
+            *pair_expansion(terms, pairs.weight, alpha)[1:],
+            *(float(pairs.weight @ part) for part in (rest, second.abs(), rest.abs())),
+        ]
 
     return {
         "by_alpha": np.array([row(1.0, value) for value in ALPHAS]),
@@ -169,9 +183,9 @@ def expansion(
     Metrics: ``beta_error``, the enumerated loss with mixed labels less that with own labels and the
     tilted law; ``sum_error``, the same less all terms as printed and the remainder;
     ``form_error``, the printed terms less those along directions; ``a_error`` and ``scale_error``,
-    shortfalls of the slopes of the remainder; a ``_control`` beside each. ``plain``, ``r1``,
-    ``r2``, ``r3``, ``rest``, ``relative`` (`relative` at this alpha) and ``relative_limit``
-    (alpha to 0). Arrays: terms and remainder by alpha and by scale.
+    shortfalls of the slopes of the sizes of the remainder; a ``_control`` beside each. ``plain``,
+    ``r1``, ``r2``, ``r3``, ``rest``, ``relative`` (`relative` at this alpha) and
+    ``relative_limit`` (alpha to 0). Arrays: terms and remainder by alpha and by scale.
     """
     alpha, k, nodes = settings["alpha"], settings["k"], settings["nodes"]
     one = problem(small_set("normal", settings["n"], seed), settings["outputs"], seed)
