@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from mmlib.measures import matching
 from mmlib.measures import transport_rates as closed
+from mmlib.plots import ch14_transport as plots
 from mmlib.studies.ch14 import assignment_cost, clusters, faces, rates, transport_identities
+from mmlib.studies.ch14 import beside_transport as beside
 from mmlib.studies.ch14 import evidence_transport as evidence
 from mmlib.studies.ch14 import grids_transport as grids
 
@@ -233,3 +237,57 @@ def test_every_claim_has_its_evidence():
 def test_each_size_has_cells_and_the_same_settings(study):
     keys = {profile: set(study.grid[profile][0]) for profile in ("smoke", "quick", "paper")}
     assert keys["smoke"] == keys["quick"] == keys["paper"]
+
+
+# ------------------------------------------------------------------------------ beside
+
+
+def test_gaps_that_suffice_are_the_derived_ones():
+    table = beside.corners()["gap that suffices"]
+    assert table["pair"] == pytest.approx(2 * np.sqrt(2) - 2, abs=1e-6)
+    assert table["triangle"] == pytest.approx(2 / np.sin(np.radians(15)) - 2, abs=1e-6)
+    assert np.isinf(table[["square", "line3", "line4"]]).all()
+
+
+def test_rows_over_the_bound_follow_their_formula():
+    for m, found in beside.rows_over_bound((2, 3, 5)).items():
+        total = sum(np.sqrt(j * (m - j)) for j in range(1, m))
+        limit = np.sqrt(8 / np.pi) * total / (m * np.sqrt(m - 1))
+        assert found == pytest.approx(limit, rel=2e-3)
+
+
+def test_bars_relay_and_hardly_jump():
+    found = beside.bars(32, 60)
+    assert found["over"] > 1.3 and found["jumps"] < 0.1 < found["fewest_jumps"]
+
+
+def test_chances_of_the_counterexample():
+    limit, found = beside.far_chance(20_000, 4096)
+    assert found == pytest.approx(limit, abs=0.02)
+    of = faces.scene("pieces")
+    rng = np.random.default_rng(0)
+    far = [(of.a[1].distance(faces.draw(of, 64, rng).a) < 0).any() for _ in range(300)]
+    assert np.mean(far) == pytest.approx(beside.far_chance(20_000, 64)[1], abs=0.08)
+
+
+def test_long_matches_of_a_line_are_a_share_of_all(rng):
+    x, y = np.sort(rng.random((2, 400, 2000)), axis=2)
+    share = ((x - y) ** 2 > 1 / 2000).mean()
+    assert beside.long_share_on_a_line() == pytest.approx(share, abs=0.015)
+
+
+def test_two_intervals_cost_what_theorem_1_says():
+    assert beside.pieces_on_a_line(20_000, 300) == pytest.approx(np.pi**-0.5, abs=0.1)
+
+
+def test_near_parts_of_faces_are_not_near_each_other():
+    longest, taken = beside.shell_pairs("walls")
+    assert longest > taken + 0.2
+
+
+def test_figure_of_the_chain_shows_two_cheaper_matches():
+    figure = plots.chain_or_jump()
+    numbers = [re.findall(r"\d+", ax.get_title()) for ax in figure.axes]
+    (two, cheap), (one, dear) = (map(int, pair) for pair in numbers)
+    plt.close(figure)
+    assert (two, one) == (2, 1) and cheap < dear
