@@ -229,7 +229,7 @@ def step_times(runs: Runs) -> Figure:
 
 
 def batch(images: np.ndarray, k: int) -> Figure:
-    """Show the rows of `tables_images.mixes`."""
+    """Show the rows of `pairs_images.mixes`."""
     rows = ("image", "partner, k = 1", "half way", f"partner, k = {k}", "half way")
     colour = images.shape[2] == 3
     images = images.transpose(0, 1, 3, 4, 2) if colour else images[:, :, 0]

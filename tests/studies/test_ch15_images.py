@@ -16,7 +16,7 @@ from mmlib.evidence.findings import Components, Paired
 from mmlib.mixing import OptimalPairing
 from mmlib.studies.ch15 import evidence_images as evidence
 from mmlib.studies.ch15 import grids_images as grids
-from mmlib.studies.ch15 import hidden, image_runs, read_images, timing, unmixed
+from mmlib.studies.ch15 import hidden, image_runs, pairs_images, read_images, timing, unmixed
 from mmlib.studies.ch15 import tables_images as tables
 from mmlib.studies.networks import SITES
 
@@ -352,7 +352,7 @@ def test_parts_of_a_change_add_up():
 
 
 def test_one_batch_counts_pairs():
-    table = tables.one_batch("digits", [1, 16], 0, batches=4)
+    table = pairs_images.one_batch("digits", [1, 16], 0, batches=4)
     apart = table.xs("disjoint blocks")
     assert (apart["not mixed, %"] == 0).all()
     assert apart["partners of one class, %"].is_monotonic_increasing
@@ -361,7 +361,7 @@ def test_one_batch_counts_pairs():
 
 
 def test_mixes_are_half_way():
-    found = tables.mixes("digits", 4, 0, n=3)
+    found = pairs_images.mixes("digits", 4, 0, n=3)
     assert found.shape[:2] == (5, 3)
     assert np.allclose(found[2], (found[0] + found[1]) / 2, atol=1e-6)
     assert np.allclose(found[4], (found[0] + found[3]) / 2, atol=1e-6)
@@ -411,3 +411,10 @@ def test_rows_of_sets_are_those_of_their_cells():
         assert set(rows) <= set(looks)
         table = extra.table[(extra.table["data"] == data) & (extra.table["k"] == 32)]
         assert rows["32, 25 % unmixed"].tolist() == table["accuracy"].tolist()
+
+
+def test_random_mixes_keep_half_of_the_power_and_matched_ones_more_of_the_coarse():
+    table = pairs_images.kept_power(("digits",), 32, 0, batches=8)
+    one, many = (table.xs(k, level="k").iloc[0] for k in (1, 32))
+    assert np.allclose(one.dropna(), 0.5, atol=0.05)
+    assert many["below 3"] > one["below 3"] + 0.05

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
 from scipy.integrate import quad
 from scipy.stats import norm, t
 
-from mmlib.data import load, resolve
 from mmlib.evidence import Runs
 from mmlib.evidence.statistics import mean_interval
-from mmlib.mixing import OptimalPairing, pair_statistics
 from mmlib.studies.ch15.hidden import spread, squared_distances
 from mmlib.studies.ch15.printed import TABLES, gains, grid, half_width
 from mmlib.studies.ch15.read_images import (
@@ -28,64 +24,11 @@ from mmlib.studies.ch15.read_images import (
 )
 from mmlib.studies.networks import SITES
 
-_BATCH = 128
 SITE_NAMES = {
     "pair": "input or first block",
     "all": "all blocks",
     "deep": "deep blocks",
 }
-
-# ------------------------------------------------------------------------------ pairs
-
-
-def _images(name: str, n: int, seed: int) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    """Return a data set, n of its training images in random order and their classes."""
-    data = load(resolve(name))  # by its own name a stand-in warns no second time
-    order = torch.randperm(len(data.x_train), generator=torch.Generator().manual_seed(seed))[:n]
-    return data, data.x_train[order], data.y_train[order]
-
-
-def _partners(x: torch.Tensor, k: int, sets: str, rng: torch.Generator) -> torch.Tensor:
-    pairing = OptimalPairing(k, sets=sets)
-    order = pairing.draw(len(x), rng)
-    partner = torch.empty(len(x), dtype=torch.long)
-    partner[order[0]] = pairing.match(order, x)
-    return partner
-
-
-def one_batch(name: str, ks: list[int], seed: int, batches: int = 10) -> pd.DataFrame:
-    """Return what pairs of a data set look like by the sets and k, mean over batches of 128."""
-    data, x, y = _images(name, _BATCH * batches, seed)
-    x, rows = data.inputs(x).flatten(1), {}
-    for sets, title in (("disjoint", "disjoint blocks"), ("batch", "one batch, as released")):
-        for k in ks:
-            rng, found = torch.Generator().manual_seed(seed), []
-            for part, classes in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
-                partner = _partners(part, k, sets, rng)
-                pairs = pair_statistics(partner, classes)
-                apart = 2 * len(part) / (len(part) - 1) * part.var(0, unbiased=False).sum()
-                near = (part - part[partner]).square().sum(1).mean() / apart
-                found.append([100 * pairs.same_class, 100 * pairs.self_pairs, float(near)])
-            rows[title, k] = np.mean(found, 0)
-    names = ("partners of one class, %", "not mixed, %", "squared distance over that of all pairs")
-    table = pd.DataFrame(rows, index=names).T
-    return table.rename_axis(index=["sets", "k"])
-
-
-def mixes(name: str, k: int, seed: int, n: int = 8) -> np.ndarray:
-    """Return images, random partners, mixes half way, matched partners and mixes, (5, n, C, H, W).
-
-    Pixels are in [0, 1]; the images are the first n of one batch of 128.
-    """
-    data, raw, _ = _images(name, _BATCH, seed)
-    x, pixels = data.inputs(raw).flatten(1), raw.float() / 255
-    rows = [pixels[:n]]
-    for size in (1, k):
-        rng = torch.Generator().manual_seed(seed)
-        partner = _partners(x, size, "disjoint", rng)[:n]
-        rows += [pixels[partner], (pixels[:n] + pixels[partner]) / 2]
-    return torch.stack(rows).numpy()
-
 
 # ------------------------------------------------------------------------------ k by alpha
 
@@ -157,7 +100,7 @@ def by_chance(gain: float, n: int = 5) -> float:
         >>> round(by_chance(0.0), 4) == round(5 / 6, 4)
         True
     """
-    return 1 - quad(lambda z: norm.pdf(z) * norm.cdf(z + gain) ** n, -9, 9)[0]
+    return max(0.0, 1 - quad(lambda z: norm.pdf(z) * norm.cdf(z + gain) ** n, -9, 9)[0])
 
 
 def chance(names: tuple[str, ...], n_trials: int = 20) -> pd.DataFrame:
