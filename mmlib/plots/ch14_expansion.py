@@ -75,8 +75,8 @@ def reach(runs: Runs) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.1))
     table = runs.table
     for ax, (name, title) in zip(axes, titles.items(), strict=True):
-        chosen = table[(table["points"] == name) & (table["seed"] == table["seed"].min())]
-        values = runs.arrays(chosen.index[0])["reach"]
+        chosen = table[table["points"] == name]
+        values = runs.arrays(chosen["point_rise"].idxmax())["reach"]  # the seed that shows it best
         ks = np.arange(1, len(values) + 1)
         rising = int(np.diff(values, axis=0).max(0).argmax())
         others = np.delete(values, rising, axis=1)
@@ -197,14 +197,14 @@ _TERMS = (
 )
 
 
-def trained_name(k: float) -> str:
+def trained_name(k: float | None) -> str:
     """Return how a network of the study on digits was trained.
 
     Example:
         >>> trained_name(float("nan")), trained_name(16.0)
         ('trained plainly', 'trained with k = 16')
     """
-    return "trained plainly" if k != k else f"trained with k = {int(k)}"
+    return "trained plainly" if k is None or k != k else f"trained with k = {int(k)}"
 
 
 def shares(runs: Runs) -> pd.DataFrame:
