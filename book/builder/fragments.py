@@ -187,6 +187,15 @@ def claim_card(row: Row) -> str:
     )
 
 
+def stated(row: Row, linked: set[str]) -> str:
+    """One claim in a sentence, with its verdict and the cell that tests it."""
+    return (
+        f"<em>{escape(row['source'])}, {escape(row['location'])}:</em> {escape(row['statement'])} "
+        f'{badge(row["verdict"])} {where(row, linked)}, '
+        f'<a href="ledger.html#{escape(row["id"])}">{escape(row["id"])}</a>'
+    )
+
+
 def ledger(rows: Sequence[Row], linked: set[str]) -> str:
     """The whole ledger as MyST: a heading per text, a table with a group per section."""
     texts: dict[str, list[Row]] = {}

@@ -87,6 +87,7 @@ class Book:
             "performance": fragments.performance(self.bench),
             "badge": fragments.badge,
             "cards": cards,
+            "stated": lambda name: fragments.stated(by_id[name], self.linked),
             "api": api,
             "chapter_list": self.chapter_list(),
         }
