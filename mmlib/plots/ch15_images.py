@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -41,11 +42,11 @@ def _labelled(ax: Axes, ends: Mapping[float, float], colours: Mapping[float, tup
 
 def _columns(ax: Axes, table: Mapping[float, pd.DataFrame], colours: Mapping[float, tuple]) -> None:
     """Draw accuracy against k, a line an alpha with 95 % bars over the rows of its table."""
-    ends = {}
-    for place, (alpha, rows) in enumerate(table.items()):
+    ends, marks = {}, dict(zip(colours, itertools.cycle(_MARKS), strict=False))
+    for alpha, rows in table.items():
         mean, half = interval(rows.to_numpy())
         ax.errorbar(rows.columns, mean, half, color=colours[alpha], capsize=2, lw=1.4, ms=4,
-                    marker=_MARKS[place % len(_MARKS)])  # fmt: skip
+                    marker=marks[alpha])  # fmt: skip
         ends[alpha] = mean[-1]
     ks = sorted({k for rows in table.values() for k in rows.columns})
     ax.set_xscale("log", base=2)
@@ -71,7 +72,7 @@ def by_k(runs: Runs, name: str) -> Figure:
     _columns(axes[1], ours, colours)
     plain = reading.value(runs, "accuracy", None)
     axes[1].axhline(plain.mean(), color=look("none").colour, ls="--", lw=1.2)
-    axes[1].text(0.02, plain.mean(), "no mixup", transform=axes[1].get_yaxis_transform(),
+    axes[1].text(0.5, plain.mean(), "no mixup", transform=axes[1].get_yaxis_transform(),
                  fontsize=8, va="bottom", color=look("none").colour)  # fmt: skip
     axes[0].set_ylabel("test accuracy, %")
     axes[0].set_title(f"printed, ± {half_width(name):g}")
