@@ -18,8 +18,8 @@ from mmlib.studies.ch13 import fields
 from mmlib.studies.ch13.couplings import Pairs, independent_pairs, mixes
 from mmlib.studies.ch13.transport import matched
 
-_CLASSES = (("#0072b2", "o"), ("#d55e00", "^"))  # apart in grey too: one dark, one light, markers
-_SHADES = LinearSegmentedColormap.from_list("classes", ["#0072b2", "#f2f2f2", "#d55e00"])
+_CLASSES = (("#174a7e", "o"), ("#e6912c", "^"))  # one dark, one light: apart in grey too
+_SHADES = LinearSegmentedColormap.from_list("classes", ["#174a7e", "#f2f2f2", "#e6912c"])
 
 
 def _clear(ax: Axes, toy: str) -> None:
@@ -59,7 +59,7 @@ def _boundary(ax: Axes, toy: str, side: int = 160) -> None:
 
 def sets(toys: Sequence[str], n: int, seed: int) -> Figure:
     """Training points of each set and the boundary between the true labels."""
-    figure, axes = plt.subplots(1, len(toys), figsize=(2.7 * len(toys), 2.9), squeeze=False)
+    figure, axes = plt.subplots(1, len(toys), figsize=(2.4 * len(toys) + 0.2, 2.7), squeeze=False)
     for ax, toy in zip(axes[0], toys, strict=True):
         x, y, _, _ = fields.points(toy, n, 2, seed)
         _points(ax, x, y, 7)
@@ -79,7 +79,7 @@ def displacement(toy: str, k: int, seed: int) -> Figure:
     a, b = x[:k], x[k:]
     both = torch.arange(k).expand(2, -1)
     order = OptimalPairing(k, sets="independent").match(both, a, b)
-    figure, axes = plt.subplots(2, len(weights), figsize=(8.6, 3.7))
+    figure, axes = plt.subplots(2, len(weights), figsize=(7.4, 3.3))
     for row, (partner, words) in enumerate(((torch.arange(k), "random"), (order, "optimal"))):
         segments = torch.stack([a, b[partner]], 1).numpy()
         for ax, weight in zip(axes[row], weights, strict=True):
@@ -107,7 +107,7 @@ def _matches(ax: Axes, toy: str, x: Tensor, y: Tensor, pairs: Pairs, n: int) -> 
 def matches(toys: Sequence[str], ks: Sequence[int], n: int, seed: int, lines: int = 96) -> Figure:
     """Matches of two sets of k, as in the upper row of Figure 2: a row a k, a column a set."""
     figure, axes = plt.subplots(
-        len(ks), len(toys), figsize=(2.7 * len(toys), 2.65 * len(ks) + 0.2), squeeze=False
+        len(ks), len(toys), figsize=(2.4 * len(toys) + 0.2, 2.4 * len(ks) + 0.2), squeeze=False
     )
     for column, toy in enumerate(toys):
         x, y, _, _ = fields.points(toy, n, 2, seed)
@@ -120,25 +120,28 @@ def matches(toys: Sequence[str], ks: Sequence[int], n: int, seed: int, lines: in
 
 
 def vicinal(
-    toys: Sequence[str], ks: Sequence[int], alpha: float, n: int, seed: int, size: float = 5
+    toys: Sequence[str], ks: Sequence[int], alpha: float, n: int, seed: int, size: float = 6
 ) -> Figure:
-    """Vicinal points, as in the lower row of Figure 2: a row a set, a column a k."""
-    figure, axes = plt.subplots(
-        len(toys), len(ks), figsize=(1.45 * len(ks) + 0.4, 1.5 * len(toys) + 0.3), squeeze=False
-    )
+    """Vicinal points, as in the lower row of Figure 2: a row a k, a column a set."""
+    figure, axes = _panels(len(ks), len(toys))
     u = torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     lam = Law("beta", alpha).quantile(u)
-    for row, toy in enumerate(toys):
+    for column, toy in enumerate(toys):
         x, y, _, _ = fields.points(toy, n, 2, seed)
-        for column, k in enumerate(ks):
-            ax = axes[row, column]
+        for row, k in enumerate(ks):
             mixed = mixes(x, y, independent_pairs(x, k, 1, seed), lam)
-            _blend(ax, mixed.x, mixed.target, size)
-            _clear(ax, toy)
-            if row == 0:
-                ax.set_title(f"k = {k}", fontsize=9)
-        axes[row, 0].set_ylabel(fields.TITLES[toy], fontsize=9)
+            _blend(axes[row, column], mixed.x, mixed.target, size)
+            _clear(axes[row, column], toy)
+            axes[row, 0].set_ylabel(f"k = {k}", fontsize=9)
+        axes[0, column].set_title(fields.TITLES[toy], fontsize=9)
     return figure
+
+
+def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """Return a tall grid of small squares, whose text stays readable on a narrow screen."""
+    return plt.subplots(
+        rows, columns, figsize=(1.62 * columns + 0.3, 1.6 * rows + 0.2), squeeze=False
+    )
 
 
 def _surface(ax: Axes, toy: str, p: np.ndarray) -> None:
@@ -160,19 +163,15 @@ def surfaces(outputs: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """Outputs of trained networks on the region, as in Figure 1, with p = 0.1, 0.5 and 0.9.
 
     Args:
-        outputs: set -> title of the column -> (S, S) outputs p in 0..1.
+        outputs: set -> title of the row -> (S, S) outputs p in 0..1.
     """
-    columns = list(next(iter(outputs.values())))
-    figure, axes = plt.subplots(
-        len(outputs), len(columns), figsize=(1.3 * len(columns) + 0.4, 1.35 * len(outputs) + 0.3),
-        squeeze=False,
-    )  # fmt: skip
-    for row, (toy, surface) in enumerate(outputs.items()):
-        for ax, title in zip(axes[row], columns, strict=True):
-            _surface(ax, toy, surface[title])
-            if row == 0:
-                ax.set_title(title, fontsize=9)
-        axes[row, 0].set_ylabel(fields.TITLES[toy], fontsize=9)
+    titles = list(next(iter(outputs.values())))
+    figure, axes = _panels(len(titles), len(outputs))
+    for column, (toy, surface) in enumerate(outputs.items()):
+        for row, title in enumerate(titles):
+            _surface(axes[row, column], toy, surface[title])
+            axes[row, 0].set_ylabel(title, fontsize=9)
+        axes[0, column].set_title(fields.TITLES[toy], fontsize=9)
     return figure
 
 
@@ -191,7 +190,7 @@ def own(
     """
     x, y, _, _ = fields.points(toy, n, 2, seed)
     u = torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    figure, axes = plt.subplots(2, 4, figsize=(8.6, 4.6))
+    figure, axes = plt.subplots(2, 4, figsize=(7.6, 4.2))
     for place, own_k in enumerate((1, k)):
         pairs = independent_pairs(x, own_k, 1, seed)
         _matches(axes[0, 2 * place], toy, x, y, pairs, 96)

@@ -105,7 +105,7 @@ def over_alpha(
     """
     sources, plain = list(next(iter(tables.values()))), plain or {}
     figure, axes = plt.subplots(
-        len(sources), len(tables), figsize=(2.75 * len(tables) + 0.3, 2.45 * len(sources) + 0.2),
+        len(sources), len(tables), figsize=(2.5 * len(tables) + 0.3, 2.45 * len(sources) + 0.2),
         squeeze=False, sharey="col" if len(set(labels.values())) == 1 else False, sharex=True,
     )  # fmt: skip
     for column, (toy, found) in enumerate(tables.items()):

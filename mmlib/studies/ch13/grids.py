@@ -94,6 +94,7 @@ IDENTITIES = Study(
             "paper": (2, 10_000, 1000),
         }.items()
     },
-    seeds={"smoke": 1, "quick": 5, "paper": 20},
+    seeds={"smoke": 1, "quick": 20, "paper": 20},
+    live_seeds={"quick": 2},
     n_jobs=1,
 )  # fmt: skip

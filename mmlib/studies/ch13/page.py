@@ -10,10 +10,11 @@ import torch
 from pandas.io.formats.style import Styler
 
 from mmlib.evidence import Runs
+from mmlib.evidence.statistics import mean_interval
 from mmlib.mixing import Law
 from mmlib.studies.ch13 import evidence, fields
 from mmlib.studies.ch13.choices import WAYS
-from mmlib.studies.ch13.couplings import independent_pairs, mixes
+from mmlib.studies.ch13.couplings import independent_pairs, intrusion, mixes
 from mmlib.studies.ch13.evidence import of
 from mmlib.studies.ch13.grids import ALPHAS, KS, MORE_KS
 from mmlib.studies.ch13.identities import near_an_end
@@ -244,6 +245,48 @@ def ways(runs: Runs, toys: Sequence[str]) -> pd.DataFrame:
         rows[fields.TITLES[toy], "no mixing", ""] = {
             "accuracy, %": of(runs, toy, f"acc_{PLAIN}").mean()
         }
+    return pd.DataFrame(rows).T
+
+
+def cost_matters(runs: Runs, toys: Sequence[str]) -> pd.DataFrame:
+    """Return accuracy under distance less that under its square: mean and 95 % interval."""
+    rows = {}
+    for toy in toys:
+        for way in ("independent", "batch"):
+            for k in runs.table.iloc[0]["trained"]:
+                first, second = (of(runs, toy, f"acc_{name}_k{k}") for name in
+                                 (f"{way}_distance", way))  # fmt: skip
+                mean, low, high = (float(x) for x in mean_interval(first - second))
+                found = f"{mean:+.2f}"
+                found += f" ({low:+.2f} to {high:+.2f})" if np.isfinite(low) else ""
+                rows.setdefault((fields.TITLES[toy], way), {})[f"k = {k}"] = found
+    return pd.DataFrame(rows).T
+
+
+def cost_shapes(
+    toys: Sequence[str], ks: Sequence[int], alpha: float, seed: int, n: int = 512, rounds: int = 8
+) -> pd.DataFrame:
+    """Return what matches and mixes are like under both costs, for the same draws.
+
+    Example:
+        >>> table = cost_shapes(("four_bars",), (8,), 64.0, seed=0, rounds=2)
+        >>> square, distance = table["longer than 2, %"]
+        >>> bool(square < distance)
+        True
+    """
+    u = torch.rand(rounds * n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    lam, rows = Law("beta", alpha).quantile(u), {}
+    for toy in toys:
+        x, y, _, _ = fields.points(toy, n, 2, seed)
+        for k in ks:
+            for words, cost in (("square", "sqeuclidean"), ("distance", "euclidean")):
+                pairs = independent_pairs(x, k, rounds, seed, cost)
+                length = (x[pairs.first] - x[pairs.second]).norm(dim=1)
+                rows[fields.TITLES[toy], f"k = {k}", words] = {
+                    "median length": float(length.median()),
+                    "longer than 2, %": 100 * float((length > 2).double().mean()),
+                    "wrong label, %": intrusion(toy, mixes(x, y, pairs, lam))["wrong"],
+                }
     return pd.DataFrame(rows).T
 
 
