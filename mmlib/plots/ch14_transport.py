@@ -77,7 +77,7 @@ def chain_or_jump(seed: int = 1) -> Figure:
     (x, y), (a, b) = _row(((4, 3, 3), (3, 3, 4)), seed)
     cost = matching.squared_distances(x, y)
     crossing = (a[:, None] != b[None]).astype(float)
-    figure, axes = plt.subplots(2, 1, figsize=(5.2, 4.4), sharex=True)
+    figure, axes = plt.subplots(2, 1, figsize=(5.2, 3.5), sharex=True)
     for ax, name, penalty in ((axes[0], "cheapest", 0.0), (axes[1], "fewest cross matches", 1e6)):
         partner = linear_sum_assignment(cost + penalty * crossing)[1]
         total = cost[np.arange(len(x)), partner].sum()
