@@ -80,6 +80,21 @@ def test_an_affine_network_has_no_third_term():
     assert not terms.requires_grad
 
 
+def test_squared_error_of_an_affine_network_leaves_no_remainder():
+    _, x, y, weights = problem()
+    inputs, _ = pairs(x, y, weights)
+    net = torch.nn.Linear(2, 3).double()
+
+    def square(out):
+        return out.square().sum(-1) / 2
+
+    a = torch.tensor([0.3, 1.0]).double()
+    terms = pair_terms(net, *inputs, square)
+    assert float(remainders(net, inputs, terms, a, square).abs().max()) < 1e-12
+    curved = remainders(net, inputs, pair_terms(net, *inputs), a)  # another h does leave one
+    assert float(curved.abs().max()) > 1e-3
+
+
 def test_mixed_losses_by_hand():
     network, x, y, _ = problem()
     lam, weight = map(torch.from_numpy, jacobi_nodes(0.4, 0.4, 5))
