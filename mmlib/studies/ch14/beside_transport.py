@@ -132,6 +132,12 @@ def pieces_on_a_line(k: int, draws: int, seed: int = 0) -> float:
     return float(np.mean(found) * np.sqrt(k))
 
 
+def long_share(k: int, draws: int, seed: int = 0) -> float:
+    """Return the share of matches on [0, 1] with squared length above 1/k, by sorting draws."""
+    x, y = np.sort(np.random.default_rng(seed).random((2, draws, k)), axis=2)
+    return float(((x - y) ** 2 > 1 / k).mean())
+
+
 def shell_pairs(name: str, n: int = 4000, seed: int = 0) -> tuple[float, float]:
     """Return the longest way between near parts of two sets over D, and the one of the proof.
 
