@@ -90,7 +90,8 @@ def space(profile: str, kind: str, intrinsic: int, ambient: int, **changes: Any)
 def _spaces(profile: str) -> list[dict[str, Any]]:
     pairs = [("shells", d, 32) for d in INTRINSIC] + [("shells", 1, m) for m in AMBIENT]
     pairs += [("bars", d, 32) for d in (1, 4, 16)]
-    return [space(profile, *pair) for pair in (pairs if profile != "smoke" else pairs[::3])]
+    pairs = [*pairs[::3], pairs[-1]] if profile == "smoke" else pairs
+    return [space(profile, *pair) for pair in pairs]
 
 
 DIMENSION = Study(
