@@ -9,7 +9,7 @@ from torch import nn
 
 from mmlib.evidence import judge
 from mmlib.studies.ch13 import choices, couplings, evidence, fields, objective, toys, transport
-from mmlib.studies.ch13.grids import COUPLINGS, IDENTITIES, SETS, TOYS
+from mmlib.studies.ch13.grids import COUPLINGS, IDENTITIES, TOYS
 from mmlib.studies.ch13.identities import near_an_end, weights
 
 SMALL = {
@@ -223,15 +223,19 @@ def test_signs_of_the_printed_cells() -> None:
     assert found.error == 0 and found.control == len(evidence.TIES) + len(evidence.BELOW) == 16
 
 
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
+        studies = (TOYS, COUPLINGS, IDENTITIES)
+        yield {one.name: one.collect("smoke", progress=False, n_jobs=1) for one in studies}
+
+
 @pytest.mark.parametrize("study", [TOYS, COUPLINGS, IDENTITIES], ids=lambda study: study.name)
-def test_evidence_reads_what_runs_hold(study, tmp_path, monkeypatch) -> None:
+def test_evidence_reads_what_runs_hold(study, smoke) -> None:
     """At smoke size nothing is judged, but every evidence function finds its numbers."""
-    monkeypatch.setenv("MMLIB_RESULTS", str(tmp_path))
-    runs = {}
-    for one in (TOYS, COUPLINGS, SETS, IDENTITIES):
-        runs[one.name] = one.collect("smoke", progress=False, n_jobs=1)
     for claim, (function, also) in study.claims.items():
-        given = [runs[study.name], *(runs[one.name] for one in also)]
+        given = [smoke[study.name], *(smoke[one.name] for one in also)]
         assert function(*given)
         assert judge(claim, *given).verdict == "not tested"
 
