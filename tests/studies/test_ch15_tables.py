@@ -138,7 +138,7 @@ def test_epochs_stay_in_bounds():
 
 
 def test_a_trial_trains_each_k_and_is_repeatable():
-    settings = grids_tables.table_cell("smoke", "iris", most_updates=400)
+    settings = grids_tables.table_cell("smoke", "iris", test_share=0.2, most_updates=400)
     first, again = (tables.trial(settings, 3) for _ in range(2))
     assert first == again and first["n_test"] == 30 and first["epochs"] == 100
     assert {f"accuracy_{k}" for k in (0, 1, 5, 10)} <= set(first)
@@ -157,7 +157,7 @@ def test_other_k_replace_the_printed_ones_and_leave_the_rest():
 
 def test_a_k_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="k: expected at most 32"):
-        tables.trial(grids_tables.table_cell("smoke", "iris", ks=(40,)), 0)
+        tables.trial(grids_tables.table_cell("smoke", "iris", test_share=0.2, ks=(40,)), 0)
 
 
 def noise(seed: int, trials: int = 10, effect: float = 0.0) -> pd.DataFrame:
