@@ -22,7 +22,7 @@ from mmlib.training import KMember, fit_kmixup
 
 SIZES = (2, 4, 8, 16, 32)  # of the matched sets
 ALPHAS = (0.25, 1, 4, 16, 64)
-POINTS, BATCH, EPOCHS = 512, 64, 4
+POINTS, BATCH, EPOCHS = 512, 32, 4
 
 
 def image_step(k: int) -> Callable[[], None]:
