@@ -44,7 +44,9 @@ class CouplingLaw:
 
     @cached_property
     def weights(self) -> Tensor:
-        r"""(N, N): row i is :math:`\mathcal D_i`, the mean of `given` over the subsets with i.
+        r"""Return the laws of all partners; row i is :math:`\mathcal D_i`, the mean of `given`.
+
+        A matrix of N rows and columns; the mean is over the subsets that hold i.
 
         Doubly stochastic for every rule of breaking ties; symmetric if
         :math:`\sigma_{\xi\gamma} = \sigma_{\gamma\xi}^{-1}`.

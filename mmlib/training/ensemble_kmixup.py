@@ -51,7 +51,7 @@ class KMember:
 
     @property
     def matched(self) -> tuple[object, ...]:
-        """What partners depend on: members that agree in it have the same ones."""
+        """Return what partners depend on; members that agree in it have the same ones."""
         if self.k is None:
             return ()
         return (self.seed, self.k, self.sets, None if self.k == 1 else self.cost)
