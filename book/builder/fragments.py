@@ -192,7 +192,7 @@ def stated(row: Row, linked: set[str]) -> str:
     return (
         f"<em>{escape(row['source'])}, {escape(row['location'])}:</em> {escape(row['statement'])} "
         f'{badge(row["verdict"])} {where(row, linked)}, '
-        f'<a href="ledger.html#{escape(row["id"])}">{escape(row["id"])}</a>'
+        f'<a href="ledger.html#{escape(row["id"])}">{escape(row["id"])}</a>.'
     )
 
 
