@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.integrate import quad
-from scipy.stats import norm, t
+from scipy.stats import norm
 
 from mmlib.evidence import Runs
 from mmlib.evidence.statistics import mean_interval
 from mmlib.studies.ch15.hidden import spread, squared_distances
-from mmlib.studies.ch15.printed import TABLES, gains, grid, half_width
+from mmlib.studies.ch15.printed import TABLES, expected_best, gains, grid, standard_error
 from mmlib.studies.ch15.read_images import (
     alphas,
     by_k,
@@ -83,16 +83,6 @@ def sets_compared(
     return ordered, looks
 
 
-def expected_best(n: int) -> float:
-    """Return the mean of the largest of n standard normal numbers.
-
-    Example:
-        >>> round(expected_best(5), 4)
-        1.163
-    """
-    return quad(lambda z: n * z * norm.pdf(z) * norm.cdf(z) ** (n - 1), -9, 9)[0]
-
-
 def by_chance(gain: float, n: int = 5) -> float:
     """Return the chance that the largest of n standard normals exceeds another by `gain` or more.
 
@@ -103,15 +93,13 @@ def by_chance(gain: float, n: int = 5) -> float:
     return max(0.0, 1 - quad(lambda z: norm.pdf(z) * norm.cdf(z + gain) ** n, -9, 9)[0])
 
 
-def chance(names: tuple[str, ...], n_trials: int = 20) -> pd.DataFrame:
+def chance(names: tuple[str, ...]) -> pd.DataFrame:
     """Return the printed gains of the best k > 1 beside what no effect would give.
 
-    Errors are taken as normal and independent, with a printed half-width that is the one of a 95 %
-    t interval over the trials.
+    Errors are taken as normal and independent, see `printed.standard_error`.
     """
     table = gains(names)[["dataset", "alpha", "best_k", "gain"]]
-    width = {TABLES[name][1]: half_width(name) for name in names}
-    sigma = table["dataset"].map(width) / t.ppf(0.975, n_trials - 1)
+    sigma = table["dataset"].map({TABLES[name][1]: standard_error(name) for name in names})
     table["expected without effect"] = expected_best(5) * sigma
     table["by chance"] = [by_chance(g) for g in table["gain"] / sigma]
     return table.rename(columns={"dataset": "table", "best_k": "best k > 1"})
