@@ -184,7 +184,7 @@ EXTENSION = Study(
 
 def _timed(profile: str) -> list[dict[str, Any]]:
     nets = {
-        "smoke": [("lenet", 6, 4, (1, 32))],
+        "smoke": [("lenet", 6, 4, (1, 32)), ("small_conv", 8, 2, (1, 32))],
         "quick": [("lenet", 6, 40, KS), ("small_conv", 16, 24, (1, 8, 32))],
         "paper": [("lenet", 6, 40, KS), ("preactresnet18", 64, 40, KS)],
     }[profile]
