@@ -8,6 +8,7 @@
 - `gate`: refuse what must not be published, then clean what remains
 - `claims`: the only module that talks to `mmlib.evidence`
 - `fragments`: verdict bars, ledger tables and status tables as HTML
+- `excerpts`: numbers and figures of executed chapters, for pages that quote them
 - `pages`: prose pages with generated numbers, and the library reference
 - `site`: the staging tree, Sphinx, and the checks of the finished pages
 """

@@ -17,6 +17,7 @@ import jinja2
 import yaml
 
 from builder import claims, fragments
+from builder.excerpts import Excerpts
 from builder.layout import BuildError, Layout, read_json
 
 
@@ -49,6 +50,11 @@ class Book:
     def linked(self) -> set[str]:
         """Ids of the chapters whose notebook is in the book."""
         return {path.stem for path in self.layout.notebooks()}
+
+    @cached_property
+    def excerpts(self) -> Excerpts:
+        """Numbers and figures of the executed chapters."""
+        return Excerpts(self.layout.executed(self.profile), sorted(self.linked))
 
     @cached_property
     def bench(self) -> dict[str, Any] | None:
@@ -88,6 +94,8 @@ class Book:
             "badge": fragments.badge,
             "cards": cards,
             "stated": lambda name: fragments.stated(by_id[name], self.linked),
+            "value": self.excerpts.value,
+            "picture": self.excerpts.picture,
             "api": api,
             "chapter_list": self.chapter_list(),
         }
