@@ -223,17 +223,22 @@ def test_features_that_do_not_change_raise():
     mixup = Mixup(lam=0.5, layers=("position",), generator=gen())
     with pytest.raises(RuntimeError, match="features did not change"):
         mixup(model, x, y)
-    Mixup(lam=1.0, layers=("position",))(model, x, y)
-    Mixup(lam=0.5, layers=("position",))(model, x[:1], y[:1])
+    with torch.no_grad():  # nothing to change: no weight on the partner, and no partner
+        kept = Mixup(lam=1.0, layers=("position",))(model, x, y)
+        alone = Mixup(lam=0.5, layers=("position",))(model, x[:1], y[:1])
+        torch.testing.assert_close(kept.logits, model(x))
+        torch.testing.assert_close(alone.logits, model(x[:1]))
 
 
 def test_equal_examples_may_leave_features_unchanged():
     model = nn.Sequential(nn.Linear(3, 3))
     x, y = torch.ones(4, 3), torch.tensor([0, 1, 2, 0])
-    Mixup(lam=0.5, layers=("0",), generator=gen())(model, x, y)
-    # one pair that differs suffices for a change
-    x[0] = 0
-    Mixup(lam=0.5, layers=("0",), pairing=OptimalPairing(1), generator=gen())(model, x, y)
+    with torch.no_grad():
+        same = Mixup(lam=0.5, layers=("0",), generator=gen())(model, x, y)
+        torch.testing.assert_close(same.logits, model(x))
+        x[0] = 0  # one pair that differs suffices for a change
+        one = Mixup(lam=0.5, layers=("0",), pairing=OptimalPairing(1), generator=gen())(model, x, y)
+        torch.testing.assert_close(one.logits, (model(x) + model(x)[one.partner]) / 2)
 
 
 def test_data_parallel_is_refused():
@@ -284,9 +289,13 @@ def test_no_false_residual_warning():
             return self.linear(self.tanh(self.linear(x)))
 
     x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
-    Mixup(lam=0.5, layers=("tanh",), generator=gen())(Tied(), x, y)
+    model = Tied()  # a warning would be an error here
+    mixed = Mixup(lam=0.5, layers=("tanh",), generator=gen())(model, x, y)
+    h = model.tanh(model.linear(x))
+    torch.testing.assert_close(mixed.logits, model.linear((h + h[mixed.partner]) / 2))
     with torch.autocast("cpu", torch.bfloat16):  # casts of a weight are cached and shared
-        Mixup(lam=0.5, layers=("tanh",), generator=gen())(Tied(), x, y)
+        low = Mixup(lam=0.5, layers=("tanh",), generator=gen())(model, x, y)
+    torch.testing.assert_close(low.logits.float(), mixed.logits, rtol=0.05, atol=0.05)
 
 
 def test_gradients_of_gradients_and_of_inputs():
