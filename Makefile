@@ -24,6 +24,7 @@ book: $(READY)
 
 test: $(READY)
 	$(PY) -m ruff check .
+	$(PY) -m mypy
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
 lab: $(READY)
@@ -33,7 +34,7 @@ bench: $(READY)
 	$(PY) book/bench.py
 
 clean:
-	rm -rf _build build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # The environment is built again from scratch whenever the lock changes, so that it holds exactly

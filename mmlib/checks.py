@@ -50,7 +50,7 @@ def number(
     expected = " ".join(["a finite number", " and ".join(bounds)]).strip()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise _reject(TypeError, name, expected, value)
-    inside = (value > low if low_open else value >= low) and (
+    inside = (value > low if low_open else value >= low) and (  # type: ignore[operator]
         value < high if high_open else value <= high
     )
     if not math.isfinite(value) or not inside:
@@ -81,7 +81,7 @@ def integer(name: str, value: Any, *, low: int | None = None, high: int | None =
     expected = " ".join(["an integer", " and ".join(bounds)]).strip()
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise _reject(TypeError, name, expected, value)
-    if (low is not None and value < low) or (high is not None and value > high):
+    if (low is not None and value < low) or (high is not None and value > high):  # type: ignore[operator]
         raise _reject(ValueError, name, expected, value)
     return int(value)
 

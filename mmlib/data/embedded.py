@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Embedded(NamedTuple):
     origin: str
 
 
-def _bundled(name: str):
+def _bundled(name: str) -> Any:
     try:
         from sklearn import datasets
     except ImportError as error:

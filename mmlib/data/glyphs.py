@@ -50,7 +50,7 @@ def _chain_distance(x: Tensor, y: Tensor, corners: Tensor) -> Tensor:
         along = (((x - x0) * dx + (y - y0) * dy) / length).clamp(0, 1)
         squared = (x - x0 - along * dx).square() + (y - y0 - along * dy).square()
         best = squared if best is None else torch.minimum(best, squared)
-    return best.clamp_min(1e-12).sqrt()
+    return best.clamp_min(1e-12).sqrt()  # type: ignore[union-attr]  # there are two corners or more
 
 
 def _table_distance(x: Tensor, y: Tensor, table: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def signed_distance(
     chains = [torch.tensor(STROKES[name]).to(x) for name in (glyph, other) if name in STROKES]
     if other is not None and len(chains) == 2 and chains[0].shape == chains[1].shape:
         share = torch.as_tensor(blend).to(x)[..., None, None]
-        return _chain_distance(x, y, torch.lerp(*chains, share)) - 0.5 * thickness
+        return _chain_distance(x, y, torch.lerp(*chains, share)) - 0.5 * thickness  # type: ignore[call-overload]
     if other is not None:
         first = signed_distance(glyph, x, y, thickness=thickness)
         return torch.lerp(first, signed_distance(other, x, y, thickness=thickness), blend)

@@ -117,4 +117,4 @@ def swiss_roll(
     return x + number("noise", noise, low=0) * torch.randn(n, 2, generator=generator), y
 
 
-TOYS = {"one_ring": one_ring, "four_bars": four_bars, "swiss_roll": swiss_roll}
+TOYS = {"one_ring": one_ring, "four_bars": four_bars, "swiss_roll": swiss_roll}  # type: ignore[dict-item]

@@ -93,7 +93,7 @@ def read_svhn(root: Path) -> Images:
         mat = loadmat(root / f"{split}_32x32.mat")
         parts.append(np.ascontiguousarray(mat["X"].transpose(3, 2, 0, 1)))
         parts.append(mat["y"].astype(np.int64).reshape(-1) % 10)
-    return Images(*parts, tuple("0123456789"))
+    return Images(*parts, tuple("0123456789"))  # type: ignore[call-arg, arg-type]  # four parts
 
 
 def _columns(values: np.ndarray, labels: np.ndarray, features: Sequence[str]) -> Columns:

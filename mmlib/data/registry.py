@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,10 +153,10 @@ def load(
         warnings.warn(f"using {note}", StandInWarning, stacklevel=2)
     kind = _images if isinstance(arrays, Images) else _columns
     about = dict(name=used, asked=name, title=title, embedded=used in EMBEDDED)
-    return kind(arrays, torch.device(device), fingerprint=fingerprint_, note=note, **about)
+    return kind(arrays, torch.device(device), fingerprint=fingerprint_, note=note, **about)  # type: ignore[arg-type]
 
 
-def _images(arrays: Images, device: torch.device, **about) -> Dataset:
+def _images(arrays: Images, device: torch.device, **about: Any) -> Dataset:
     source = SOURCES.get(about["name"])
     if source is not None:
         mean, std = source.mean, source.std
@@ -173,13 +174,13 @@ def _images(arrays: Images, device: torch.device, **about) -> Dataset:
         x_test=x_test,
         y_test=y_test,
         classes=arrays.classes,
-        mean=mean,
-        std=std,
+        mean=mean,  # type: ignore[arg-type]
+        std=std,  # type: ignore[arg-type]
         **about,
     )
 
 
-def _columns(arrays: Columns, device: torch.device, **about) -> Table:
+def _columns(arrays: Columns, device: torch.device, **about: Any) -> Table:
     x, y = (torch.from_numpy(np.array(part)).to(device) for part in arrays[:2])
     return Table(x=x, y=y, features=arrays.features, classes=arrays.classes, **about)
 

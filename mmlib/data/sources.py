@@ -156,7 +156,9 @@ def _svhn() -> Source:
     )
 
 
-def _table(title: str, stand_in: str, number: int, archive: str, file: File, read) -> Source:
+def _table(
+    title: str, stand_in: str, number: int, archive: str, file: File, read: Callable
+) -> Source:
     url = f"https://archive.ics.uci.edu/static/public/{number}/{archive}.zip"
     return Source(title, stand_in, (((file,), read),), url, partial(_uci, url, file))
 

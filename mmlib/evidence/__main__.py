@@ -31,7 +31,8 @@ def recorded(known: dict[str, Study]) -> tuple[Counter, Counter]:
     The keys are (profile, study, data, device) and (profile, study, code, commit).
     """
     codes = {name: study.code for name, study in known.items()}
-    current, stale = Counter(), Counter()
+    current: Counter = Counter()
+    stale: Counter = Counter()
     for profile in PROFILES:
         for path in sorted((records.results_root() / profile).glob("*.jsonl")):
             for row in records.read(path):

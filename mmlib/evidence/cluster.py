@@ -58,7 +58,7 @@ class Conditions:
         name = settings.get("data")
         if name in self.data and self.fingerprint is not None:
             try:
-                same = self.fingerprint(str(name)) == self.data[name]
+                same = self.fingerprint(str(name)) == self.data[str(name)]
             except Exception as error:  # absent, damaged, unreadable: the reason is reported
                 return f"its worker cannot read the data {name!r}: {error}"
             if not same:

@@ -114,7 +114,7 @@ class Collection:
         study = self.study
         options = {"device": device} if study.takes_device else {}
         commit, dirty = records.commit()
-        origin = {"versions": records.versions(), "commit": commit, "dirty": dirty}
+        origin: dict[str, Any] = {"versions": records.versions(), "commit": commit, "dirty": dirty}
         conditions = Conditions(self.code, origin["versions"])
         if cluster:
             data = {name: study.fingerprint(name) for name in _data_names(self.cells)}
@@ -150,7 +150,7 @@ class Collection:
             folder = study.path(self.profile).with_suffix("")
             artifact = records.save_arrays(folder, key, outcome.arrays)
         name = settings.get("data")
-        asked = {used: asked for asked, used in self._used_data().items()}
+        asked: dict[str | None, str] = {used: one for one, used in self._used_data().items()}
         return {
             "study": study.name,
             "profile": self.profile,
@@ -196,7 +196,7 @@ class Collection:
         )
 
 
-def _is_on(record: records.Record, present: Mapping[str | None, str | None]) -> bool:
+def _is_on(record: records.Record, present: Mapping[Any, str | None]) -> bool:
     name, fingerprint = record["data"]["name"], record["data"]["fingerprint"]
     return present.get(name, fingerprint) == fingerprint
 

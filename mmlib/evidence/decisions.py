@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def _few(values: tuple[float, ...], rule: Rule) -> str | None:
 def _from_seeds(
     finding: Paired | Sample,
     rule: Rule,
-    decide: Callable[[np.ndarray], int],
+    decide: Callable[[np.ndarray], Any],
     text: str,
     level: float,
     extra: str = "",
@@ -68,8 +69,8 @@ def _from_seeds(
         reason += f", {100 * (1 - level):.3g} % interval {shown(low)} to {shown(high)}"
         reason += ", the same in every seed" if np.ptp(values) == 0 else ""
     reason += extra
-    if getattr(finding, "unpaired", 0):
-        reason += f"; {finding.unpaired} seeds without a partner are left out"
+    if unpaired := getattr(finding, "unpaired", 0):
+        reason += f"; {unpaired} seeds without a partner are left out"
     short = _few(finding.values, rule)
     word = INCONCLUSIVE if short else _WORD[int(decide(values))]
     reason = f"{short}: {reason}" if short else reason
@@ -133,9 +134,9 @@ def _number(finding: Sample, rule: Rule, margin: float | None, level: float) -> 
             return -1
         return 0 if margin is not None and width > margin else 1
 
-    vague = margin is not None and gap <= width and width > margin
     extra = f"; printed {finding.printed}, combined 95 % uncertainty {shown(width, rule.unit)}"
-    extra += f", too wide to say (limit {shown(margin, rule.unit)})" if vague else ""
+    if margin is not None and gap <= width and width > margin:
+        extra += f", too wide to say (limit {shown(margin, rule.unit)})"
     found = _from_seeds(finding, rule, decide, "mean", level, extra)
     return replace(found, printed=finding.printed)
 
@@ -240,7 +241,8 @@ def decide_all(
     shared = LEVEL / max(1, sum(KINDS[kind].statistical for kind, _ in kinds.values()))
     parts = {}
     for name, part in finding.parts.items():
-        options = {"profile": profile, "kind": kinds[name][0], "margin": kinds[name][1]}
+        kind, margin = kinds[name]
+        options: dict[str, Any] = {"profile": profile, "kind": kind, "margin": margin}
         found = decide(part, rule, **options)
         if found.verdict == CONTRADICTED:
             strict = decide(part, rule, **options, level=shared)

@@ -120,7 +120,8 @@ def run_all(
     from tqdm import tqdm
 
     jobs = min(n_jobs or os.cpu_count() or 1, len(tasks))
-    hidden = {} if label else {"disable": True}  # a given value would override TQDM_DISABLE
+    # Given only where there is no bar: a given value would override TQDM_DISABLE.
+    hidden: dict[str, Any] = {} if label else {"disable": True}
     calls = [(conditions, run, settings, seed, options) for settings, seed in tasks]
     with contextlib.ExitStack() as stack:
         if cluster:
@@ -146,7 +147,7 @@ def _parallel(calls: Sequence[tuple], jobs: int) -> Iterator[tuple[int, Outcome]
     """
     import joblib
 
-    left, suspects = set(range(len(calls))), set()
+    left, suspects = set(range(len(calls))), set[int]()
     while left:
         batch = sorted(left - suspects) or [min(left)]
         # Two jobs at least: with one, joblib would make the run in this process. One task at a

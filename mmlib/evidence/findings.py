@@ -221,4 +221,4 @@ def components(parts: Mapping[str, Finding]) -> Components:
     for name, part in parts.items():
         if not isinstance(part, Paired | Sample | Exact | Errors):
             raise TypeError(f"parts[{name!r}]: expected a finding, but got {type(part).__name__}")
-    return Components(dict(parts))
+    return Components(dict(parts))  # type: ignore[arg-type]  # none has parts itself

@@ -217,7 +217,7 @@ def _place(function: Callable) -> tuple[Tree, Module, str]:
     if list(path.with_suffix("").parts[-len(parts) :]) != parts:
         parts = [path.stem]  # run as a script, or imported under another name
     tree = tree_beside(path.parents[len(parts) - 1])
-    return tree, tree.module(".".join(parts)), name
+    return tree, tree.module(".".join(parts)), name  # type: ignore[return-value]  # it was imported from there
 
 
 def module_files(source: str | Path) -> set[Path]:

@@ -115,7 +115,7 @@ def ledger(known: Mapping[str, Study] | None = None) -> list[Row]:
     for claim in claims().to_dict("records"):
         one, record = found[claim["id"]]
         rule = written.get(claim["id"])
-        finite = one.interval and all(map(math.isfinite, one.interval))
+        interval = list(one.interval or [])
         rows.append(
             {
                 **{k: claim[k] for k in ("id", "source", "location", "chapter", "kind")},
@@ -126,7 +126,7 @@ def ledger(known: Mapping[str, Study] | None = None) -> list[Row]:
                 "data": one.data,
                 "n_seeds": one.n_seeds,
                 "value": one.value,
-                "interval": list(one.interval) if finite else None,
+                "interval": interval if interval and all(map(math.isfinite, interval)) else None,
                 "published": one.published,
                 "notebook": f"notebooks/{claim['chapter']}.ipynb",
                 "cell": rule.cell if rule and rule.rule != "not_testable" else None,

@@ -28,7 +28,7 @@ from mmlib import __version__
 try:
     import fcntl
 except ImportError:  # a system without POSIX locks: one writer at a time is up to the user there
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 PACKAGE = Path(__file__).resolve().parents[1]
 Record = dict[str, Any]
@@ -243,7 +243,7 @@ def save_arrays(folder: Path, key: str, arrays: Mapping[str, Any]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{key}-{os.getpid()}.part"
     with open(part, "wb") as file:
-        np.savez_compressed(file, **values)
+        np.savez_compressed(file, **values)  # type: ignore[arg-type]  # no name is that of an option
     size = part.stat().st_size
     if size > ARTIFACT_LIMIT:
         part.unlink()

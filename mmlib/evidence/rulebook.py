@@ -18,6 +18,7 @@ They stand in ``rules.csv``, one claim a row:
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ class Rule:
         if name not in self.parts and "*" not in self.parts:
             listed = ", ".join(self.parts)
             raise ValueError(f"{self.id}: expected one of the parts {listed}, but got {name!r}")
-        return self.parts.get(name, self.parts.get("*"))
+        return self.parts[name if name in self.parts else "*"]
 
     @property
     def text(self) -> str:
@@ -164,8 +165,8 @@ def _margin(where: str, kind: str, text: str) -> float | None:
         value = float(text)
     except ValueError:
         raise ValueError(f"{where}: expected a number as margin, but got {text!r}") from None
-    bounds = {} if rule.low is None else {"low": rule.low}
-    return checks.number(f"{where}: margin", value, **bounds)
+    low = -math.inf if rule.low is None else rule.low
+    return checks.number(f"{where}: margin", value, low=low)
 
 
 def _parts(where: str, text: str) -> dict[str, tuple[str, float | None]]:

@@ -12,6 +12,7 @@ import ast
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -154,7 +155,7 @@ class Uses(ast.NodeVisitor):
         constant = isinstance(key, ast.Constant) and isinstance(key.value, str)
         if not constant or chain_of(table) not in (("sys", "modules"), ("sys", "modules", "get")):
             return False
-        self.modules.add(key.value)
+        self.modules.add(key.value)  # type: ignore[union-attr]  # it is a constant
         self._use(("sys",))
         return True
 
@@ -215,7 +216,7 @@ class Uses(ast.NodeVisitor):
             _scope(child, self.class_names, set())
         self.generic_visit(node)
 
-    def _visit_comprehension(self, node: ast.AST) -> None:
+    def _visit_comprehension(self, node: Any) -> None:
         self.visit(node.generators[0].iter)  # evaluated outside, so its names are not the targets
         names: set[str] = set()
         for generator in node.generators:

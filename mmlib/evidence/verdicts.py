@@ -140,9 +140,9 @@ def judge(claim: str, *runs: Runs, rule: Rule | None = None) -> Verdict:
     if claim not in study.claims:
         raise ValueError(f"{claim}: study {study.name} has no evidence for it")
     evidence, also = study.claims[claim]
-    wanted, given = [study, *also], [one.study for one in runs]
-    if [one.name for one in wanted] != [one.name for one in given]:
-        raise ValueError(f"{claim}: expected the runs of {wanted}, but got those of {given}")
+    wanted, found_in = [study, *also], [one.study for one in runs]
+    if [one.name for one in wanted] != [one.name for one in found_in]:
+        raise ValueError(f"{claim}: expected the runs of {wanted}, but got those of {found_in}")
     context: dict[str, Any] = {
         "n_seeds": min(len(one.seeds) for one in runs),
         "profile": runs[0].profile,
@@ -153,7 +153,8 @@ def judge(claim: str, *runs: Runs, rule: Rule | None = None) -> Verdict:
     }
     if why := _obstacle(rule, runs):
         return Verdict(claim, NOT_TESTED, why, **context)
-    finding, parts = evidence(*runs), {}
+    finding = evidence(*runs)
+    parts: dict[str, Decision] = {}
     if rule.rule == "all":
         if not isinstance(finding, Components):
             raise TypeError(f"{claim}: the rule 'all' needs components(...)")

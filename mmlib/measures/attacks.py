@@ -64,7 +64,7 @@ class OnPixels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits ``(B, K)`` of images ``(B, C, H, W)`` in [0, 1]."""
-        return self.model((x - self.mean.to(x)) / self.std.to(x))
+        return self.model((x - self.mean.to(x)) / self.std.to(x))  # type: ignore[operator]  # of register_buffer
 
 
 class Path(NamedTuple):

@@ -17,8 +17,9 @@ so the excess comes from segments that overlap on a line, and from points that c
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -221,7 +222,7 @@ def crossing_floor(
 # ------------------------------------------------------------------------------ pieces
 
 
-def _checked(points, labels, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(points: Any, labels: Any, weights: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     p = np.asarray(points, dtype=float)
     p = p[:, None] if p.ndim == 1 else p
     if p.ndim != 2 or not len(p) or not np.isfinite(p).all():
@@ -237,7 +238,9 @@ def _checked(points, labels, weights) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return p, y, w
 
 
-def _group(p, y, w, near: float) -> tuple[list[list[_Segment]], list[list[tuple]]]:
+def _group(
+    p: np.ndarray, y: np.ndarray, w: np.ndarray, near: float
+) -> tuple[list[list[_Segment]], list[list[tuple]]]:
     """Sort pairs by the line they lie on; pairs that coincide are atoms, sorted by their place."""
     lines: list[_Line] = []
     atoms: list[tuple[np.ndarray, list[tuple]]] = []
@@ -268,7 +271,7 @@ def _snapped(segments: list[_Segment], near: float) -> list[_Segment]:
     return [one._replace(low=value[one.low], high=value[one.high]) for one in segments]
 
 
-def _intervals(segments: list[_Segment]):
+def _intervals(segments: list[_Segment]) -> Iterator[tuple[float, float, list[_Segment]]]:
     """Yield the intervals that more than one segment covers, with these segments."""
     ends = sorted({end for one in segments for end in (one.low, one.high)})
     for low, high in itertools.pairwise(ends):
@@ -286,7 +289,9 @@ def _targets(active: list[_Segment], share: np.ndarray, left: np.ndarray, k: int
     return t
 
 
-def _exact(low, high, active, k, loss, alpha) -> float:
+def _exact(
+    low: float, high: float, active: list[_Segment], k: int, loss: str, alpha: float
+) -> float:
     """Integrate one interval for alpha = 1: constant densities, linear targets."""
     density = np.array([one.mass / (one.high - one.low) for one in active])
     at = np.array([[(z - one.low) / (one.high - one.low) for z in (low, high)] for one in active])
@@ -315,7 +320,9 @@ def _mean_entr(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.where(u == v, entr(u), np.where(flat, close, mean))
 
 
-def _quadrature(low, high, active, k, loss, alpha) -> float:
+def _quadrature(
+    low: float, high: float, active: list[_Segment], k: int, loss: str, alpha: float
+) -> float:
     """Integrate one interval for any alpha, by a tanh-sinh rule."""
     at = np.arange(-_REACH, _REACH + _STEP / 2, _STEP)
     s, rest = (1 / (1 + np.exp(sign * np.pi * np.sinh(at))) for sign in (-1, 1))

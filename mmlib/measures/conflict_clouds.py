@@ -222,8 +222,8 @@ def tree_excess(
     for mine, theirs in cells:
         mean = (t[mine].sum(0) + 1 / k) / (len(mine) + 1)  # one point's worth of "don't know"
         loss.append(-xlogy(t[theirs], mean).sum(1))
-    loss = np.concatenate(loss)
-    return Estimate(float(loss.mean() - floor), float(loss.std() / np.sqrt(len(loss))))
+    loss = np.concatenate(loss)  # type: ignore[assignment]
+    return Estimate(float(loss.mean() - floor), float(loss.std() / np.sqrt(len(loss))))  # type: ignore[attr-defined]
 
 
 def _halves(values: np.ndarray, fit: np.ndarray, test: np.ndarray) -> list[tuple]:

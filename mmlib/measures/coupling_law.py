@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -198,7 +199,7 @@ def sampled_weights(
         ...     torch.eye(4).tolist()
         True
     """
-    return sum(_drawn(x, k, draws, generator, sets)) / draws
+    return sum(_drawn(x, k, draws, generator, sets)) / draws  # type: ignore[return-value]  # draws >= 1
 
 
 def sampled_mean(
@@ -227,7 +228,9 @@ def sampled_mean(
     return float(np.mean(found)), float(np.std(found, ddof=1) / math.sqrt(draws))
 
 
-def _drawn(x: Tensor, k: int, draws: int, generator: torch.Generator | None, sets: str):  # noqa: ANN202
+def _drawn(
+    x: Tensor, k: int, draws: int, generator: torch.Generator | None, sets: str
+) -> Iterator[Tensor]:
     """Yield the pairs of each draw as an (N, N) table of zeros and ones."""
     x = _points(x)
     k = checks.integer("k", k, low=1, high=len(x))

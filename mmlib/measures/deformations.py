@@ -116,7 +116,7 @@ def deformation_matrices(kind: str, amounts: Tensor, variant: str = "text") -> T
     choice("variant", variant, tuple(VARIANTS))
     amounts = amounts.double()
     if kind in ("zoom_in", "zoom_out"):
-        entries = (amounts / 100, 0.0, 0.0, amounts / 100)
+        entries = (amounts / 100, 0.0, 0.0, amounts / 100)  # type: tuple[Tensor | float, ...]
     elif kind == "rotation":
         angle = amounts * (math.pi / 180)
         entries = (angle.cos(), -angle.sin(), angle.sin(), angle.cos())

@@ -70,7 +70,7 @@ def crossing_pairs(points: ArrayLike) -> list[tuple[tuple[int, int], tuple[int, 
     def side(i: int, j: int, k: int) -> int:
         ordered = tuple(sorted((i, j, k)))
         swaps = (i > j) + (i > k) + (j > k)
-        return turn[ordered] * (-1) ** swaps
+        return turn[ordered] * (-1) ** swaps  # type: ignore[index]
 
     def meet(a: int, b: int, c: int, d: int) -> bool:
         sides = side(a, b, c), side(a, b, d), side(c, d, a), side(c, d, b)

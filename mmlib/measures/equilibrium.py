@@ -60,7 +60,9 @@ def _lambdas(mixes: Mixes, n: int) -> np.ndarray:
     return mixes.law.quantile(u).numpy()
 
 
-def _parts(mixes: Mixes, s: float, lam: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+def _parts(
+    mixes: Mixes, s: float, lam: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """For each pair: labels, variance of the mix, and its covariance with d(mix) / ds, each (L,).
 
     A mix is ``lam x1 + (1 - lam) x2`` with x = z (real) or s z (fake), so its derivative in s is
@@ -113,7 +115,7 @@ def masses(mixes: Mixes | None, s: float, *, points: int = 801, laws: int = 400)
             total[f"d_{name}"] += -x / variance * density
     if mixes is not None:
         lam = _lambdas(mixes, integer("laws", laws, low=1))
-        for label, variance, _ in _parts(mixes, s, lam):
+        for label, variance, _ in _parts(mixes, s, lam):  # type: ignore[assignment]
             density = _normal(column, variance)
             falls = -column / variance * density
             for name, y in (("real", label), ("fake", 1 - label)):
@@ -196,7 +198,7 @@ def resting_scale(
     options = {"saturating": saturating, "points": points, "laws": laws}
 
     def force(s: float) -> float:
-        return push(mixes, s, **options)
+        return push(mixes, s, **options)  # type: ignore[arg-type]
 
     scales = np.geomspace(low, high, 25)
     values = [force(s) for s in scales]

@@ -46,7 +46,7 @@ def law_cdf(law: Law, t: ArrayLike) -> np.ndarray:
     if law.fold is None:
         return inside
     if law.kind == "fixed":
-        ends = (min, max)[law.fold == "max"](law.lam, 1 - law.lam)
+        ends = (min, max)[law.fold == "max"](law.lam, 1 - law.lam)  # type: ignore[type-var, operator]
         return (t >= ends).astype(float)
     if law.fold == "min":
         return np.where(t < 0.5, inside + np.where(t < 0, 0.0, 1 - plain(1 - t)), 1.0)

@@ -19,7 +19,7 @@ from scipy.special import gammaln
 from mmlib import checks
 
 
-def _probabilities(p: Sequence[float]) -> np.ndarray:
+def _probabilities(p: Sequence[float] | np.ndarray) -> np.ndarray:
     found = np.asarray(p, dtype=float)
     if found.ndim != 1 or not len(found) or not (found > 0).all():
         raise ValueError(f"p: expected probabilities > 0 of non-empty clusters, but got {p!r}")
@@ -110,7 +110,7 @@ def line_share(k: int, p: Sequence[float]) -> float:
     return sum(mean_difference(k, float(min(one, 1.0))) for one in below) / k
 
 
-def share_bound(k: int, p: Sequence[float]) -> float:
+def share_bound(k: int, p: Sequence[float] | np.ndarray) -> float:
     r"""Return the bound of Theorem 1, :math:`\sum_i \sqrt{p_i (1 - p_i)} / \sqrt{2k}`.
 
     Example:
@@ -121,7 +121,7 @@ def share_bound(k: int, p: Sequence[float]) -> float:
     return float(np.sqrt(p * (1 - p)).sum() / np.sqrt(2 * k))
 
 
-def lone_points(k: int, p: Sequence[float]) -> float:
+def lone_points(k: int, p: Sequence[float] | np.ndarray) -> float:
     """Return how many points are alone in their cluster on average, ``sum k p (1-p)^(k-1)``.
 
     Example:

@@ -50,7 +50,7 @@ class Job:
 
     name: str
     size: int
-    weight: Tensor | None = None
+    weight: Tensor = None  # type: ignore[assignment]  # always given
     partner: Tensor | None = None
     order: Tensor | None = None
     pairing: Any = None
@@ -91,7 +91,7 @@ class Job:
         return mixed
 
     def _find(self, h: Tensor, source: Tensor) -> Tensor:
-        order = self.order.to(h.device, non_blocking=True)
+        order = self.order.to(h.device, non_blocking=True)  # type: ignore[union-attr]
         h, source = h.detach().movedim(self.dim, 0), source.detach().movedim(self.dim, 0)
         second = None if self.second is None else source
         matched = self.pairing.match(order, h, second)

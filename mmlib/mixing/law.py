@@ -63,7 +63,7 @@ class Law:
     def quantile(self, u: Tensor) -> Tensor:
         """Return lambda at the uniform numbers `u`, (N,) float64 on the CPU -> (N,) float64."""
         if self.kind == "fixed":
-            lam = torch.full_like(u, self.lam)
+            lam = torch.full_like(u, self.lam)  # type: ignore[arg-type]  # a number, see __post_init__
         elif self.kind == "uniform":
             lam = self.alpha * u
         elif self.alpha == 1.0:

@@ -250,7 +250,7 @@ class Mixup:
             looked = job.unchanged is not None and (job.look or job.weight.device.type == "cpu")
             if job.name == INPUT or not looked or not bool(job.unchanged):
                 continue
-            partner, weight = job.partner.cpu(), job.weight.cpu()
+            partner, weight = job.partner.cpu(), job.weight.cpu()  # type: ignore[union-attr]
             i = first_mixed(partner, weight, job.second is not None)
             if i is None or _same_inputs(x, x if x2 is None else x2, partner, self.batch_dim):
                 continue
@@ -284,7 +284,7 @@ class Mixup:
             )
         if torch.float64 in (source.dtype, soft.dtype, logits.dtype if tensor else None):
             soft, source = soft.double(), source.double()  # a float64 model keeps its precision
-        partner = moved(draw.partner, soft.device)
+        partner = moved(draw.partner, soft.device)  # type: ignore[arg-type]  # found by now
         lam = moved(draw.lam, soft.device).to(soft.dtype)
         weight = moved(1 - draw.lam, soft.device)
         targets = mix(soft, source.index_select(0, partner), weight)
@@ -360,7 +360,7 @@ def _same_inputs(x: Any, source: Any, partner: Tensor, dims: dict[str, int]) -> 
 
 def _assembled(jobs: list[Job]) -> Tensor:
     """Return the partners that the layers found, each for its own examples."""
-    partner = jobs[0].partner.clone()
+    partner = jobs[0].partner.clone()  # type: ignore[union-attr]
     for job in jobs[1:]:
-        partner[job.order[0]] = job.partner[job.order[0]]
+        partner[job.order[0]] = job.partner[job.order[0]]  # type: ignore[index]
     return partner

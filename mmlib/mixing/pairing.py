@@ -52,7 +52,7 @@ class Permutation:
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # Python's own way to say so
 
 
 class _Halves(Permutation):
@@ -175,7 +175,7 @@ class OptimalPairing(Permutation):
         largest = n // 2 if self.sets == "disjoint" and not other else n
         return max(1, min(self.k, largest))
 
-    def match(self, order: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def match(self, order: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Return the partner of each row ``order[0]``, (m,) on the device of `x`.
 
         Args:
@@ -202,7 +202,9 @@ class OptimalPairing(Permutation):
     mutates_args=(),
     schema="(Tensor x, Tensor? y, Tensor rows, Tensor columns, int k, bool root) -> Tensor",
 )
-def _optimal_pairs(x, y, rows, columns, k, root):  # noqa: ANN001, ANN202
+def _optimal_pairs(
+    x: Tensor, y: Tensor | None, rows: Tensor, columns: Tensor, k: int, root: bool
+) -> Tensor:
     whole = rows.numel() // k * k
     parts = [(rows[:whole].view(-1, k), columns[:whole].view(-1, k))]
     if whole < rows.numel():
@@ -211,7 +213,7 @@ def _optimal_pairs(x, y, rows, columns, k, root):  # noqa: ANN001, ANN202
 
 
 @_optimal_pairs.register_fake
-def _(x, y, rows, columns, k, root):  # noqa: ANN001, ANN202
+def _(x: Tensor, y: Tensor | None, rows: Tensor, columns: Tensor, k: int, root: bool) -> Tensor:
     return torch.empty_like(columns)
 
 

@@ -16,7 +16,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ from mmlib import checks
 from mmlib.mixing.job import Job
 
 INPUT = "input"
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -68,7 +70,7 @@ def resolve(model: nn.Module, name: str) -> tuple[nn.Module, int | None]:
     numbered = re.fullmatch(r"(.+)@(\d+)", name)
     module = _descend(model, numbered[1]) if numbered else None
     if module is not None:
-        return module, int(numbered[2])
+        return module, int(numbered[2])  # type: ignore[index]  # it was found by its number
     known = [INPUT, *module_names(model)]
     raise ValueError(
         f"layer: expected 'input' or the name of a submodule of {type(unwrap(model)).__name__}, "
@@ -77,7 +79,7 @@ def resolve(model: nn.Module, name: str) -> tuple[nn.Module, int | None]:
 
 
 def _descend(model: nn.Module, name: str) -> nn.Module | None:
-    module = model
+    module = model  # type: Any
     for part in name.split("."):
         while part not in module._modules:
             module = _inside(module)
@@ -166,7 +168,7 @@ class Hook:
     """The forward hook of one module; the same object each time, so compiled code stays valid."""
 
     def __init__(self) -> None:
-        self.job: Job | None = None
+        self.job: Job = None  # type: ignore[assignment]  # only while attached
 
     def __call__(self, module: nn.Module, args: tuple, output: Any) -> Any:
         """Return the output with its tensor mixed."""
@@ -201,14 +203,14 @@ def attached(pairs: list[tuple[nn.Module, Job]]) -> Iterator[None]:
                 raise RuntimeError(f"site {job.name!r}: this module is being mixed already")
             hook = _HOOKS.setdefault(module, {}).setdefault(key, Hook())
             hook.job = job
-            module._forward_hooks[key] = hook
+            module._forward_hooks[key] = hook  # type: ignore[index]  # any hashable key serves
             placed.append((module, key, hook))
         with _checkpoints_remember(pairs):
             yield
     finally:
         for module, key, hook in placed:
-            module._forward_hooks.pop(key, None)
-            hook.job = None
+            module._forward_hooks.pop(key, None)  # type: ignore[call-overload]
+            hook.job = None  # type: ignore[assignment]
 
 
 class _Recomputation:
@@ -255,7 +257,7 @@ def _checkpoints_remember(pairs: list[tuple[nn.Module, Job]]) -> Iterator[None]:
     for name in _GENERATORS:
         setattr(checkpoint, name, remember(originals[name]))
     apply = remember(originals["CheckpointFunction"].apply)
-    checkpoint.CheckpointFunction = types.SimpleNamespace(apply=apply)
+    checkpoint.CheckpointFunction = types.SimpleNamespace(apply=apply)  # type: ignore[assignment, misc]
     try:
         yield
     finally:
@@ -276,17 +278,17 @@ def let_compiled_code_see_hooks() -> None:
         torch.compiler.reset()
 
 
-def untraced(function: Callable) -> Callable:
+def untraced(function: Callable[P, T]) -> Callable[P, T]:
     """Keep torch.compile out of a function that a compiled function calls.
 
     Draws come from an explicit generator and hooks come and go: a traced copy of that would be
     wrong or slow. The model inside may be a compiled one. (`torch.compiler.disable` itself would
     import the compiler, two seconds, also where nobody compiles.)
     """
-    hidden = []
+    hidden = []  # type: list[Callable[P, T]]
 
     @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
         if not hidden:
             if "torch._dynamo" not in sys.modules:
                 return function(*args, **kwargs)

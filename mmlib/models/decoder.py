@@ -52,7 +52,7 @@ class Decoder(nn.Module):
                 nn.Linear(self.state[0], units), nn.Unflatten(1, start)
             )
         else:
-            start = self.state
+            start = self.state  # type: ignore[assignment]  # three numbers
             self.norm, self.start = nn.BatchNorm2d(start[0], affine=False), nn.Identity()
         if start[1] > height or start[2] > across:
             raise ValueError(

@@ -66,7 +66,7 @@ class EnsembleLinear(nn.Module):
     @torch.no_grad()
     def _iterate(self) -> None:
         """Take one step of the power iteration in every member."""
-        self.u = F.normalize(torch.einsum("eio,ei->eo", self.weight, self.v), dim=1, eps=1e-12)
+        self.u = F.normalize(torch.einsum("eio,ei->eo", self.weight, self.v), dim=1, eps=1e-12)  # type: ignore[has-type]
         self.v = F.normalize(torch.einsum("eio,eo->ei", self.weight, self.u), dim=1, eps=1e-12)
 
     def effective(self, iterate: bool = False) -> Tensor:
@@ -132,7 +132,7 @@ class EnsembleMLP(nn.Module):
 
     def effective(self, iterate: bool = False) -> list[tuple[Tensor, Tensor]]:
         """Return weight in use and bias of each layer, after a power step if asked for."""
-        return [(layer.effective(iterate), layer.bias) for layer in self.layers]
+        return [(layer.effective(iterate), layer.bias) for layer in self.layers]  # type: ignore
 
     def apply_layer(self, k: int, h: Tensor, weights: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Return the output of layer k at its input h, with weights from `effective`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,7 +42,7 @@ def build(
     width: int | None = None,
     *,
     seed: int = 0,
-    **options,
+    **options: Any,
 ) -> nn.Module:
     """Return a freshly initialised model.
 
@@ -87,6 +88,6 @@ def build(
             options["image_size"] = image_size
         if width is not None:
             options["width"] = width
-        net = IMAGE_NETS[name](in_channels, num_classes, **options)
+        net = IMAGE_NETS[name](in_channels, num_classes, **options)  # type: ignore[operator]
     # Weights in channels-last order pull the activations along: up to twice as fast on a CPU.
     return net.to(memory_format=torch.channels_last)

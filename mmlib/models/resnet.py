@@ -73,8 +73,8 @@ class PreActResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(B, num_classes)`` of images ``(B, in_channels, H, W)``."""
-        h = self.layer2(self.layer1(self.stem(x)))
-        return self.head(self.layer4(self.layer3(h)))
+        h = self.layer2(self.layer1(self.stem(x)))  # type: ignore[operator]  # of add_module
+        return self.head(self.layer4(self.layer3(h)))  # type: ignore[operator]
 
 
 def _layer(

@@ -231,7 +231,7 @@ def _initialise(net: nn.Module) -> None:
         if isinstance(module, nn.Conv2d | nn.Linear):
             wide = isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)
             nn.init.xavier_uniform_(module.weight, math.sqrt(2.0) if wide else 1.0)
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # all have one here
 
 
 def _up(x: Tensor) -> Tensor:

@@ -147,12 +147,12 @@ def _stacked(children: Sequence[nn.Module]) -> nn.Module:
 def _exchange(own: nn.Module, plain: nn.Module, e: int, members: int, into_plain: bool) -> None:
     """Copy the numbers of member e into its plain layer, or out of it."""
     if isinstance(plain, nn.Linear):
-        pairs = [(own.weight[e].T, plain.weight)]
+        pairs = [(own.weight[e].T, plain.weight)]  # type: ignore[index]
         if plain.bias is None:
             raise TypeError("nets: a Linear without bias cannot be stacked")
-        pairs.append((own.bias[e, 0], plain.bias))
+        pairs.append((own.bias[e, 0], plain.bias))  # type: ignore[index]
     elif isinstance(plain, nn.BatchNorm1d):
-        mine, units = own.norm.state_dict(), plain.num_features
+        mine, units = own.norm.state_dict(), plain.num_features  # type: ignore[union-attr]
         pairs = [
             (mine[name].view(members, units)[e], value)
             for name, value in plain.state_dict().items()

@@ -79,4 +79,4 @@ class WideResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(B, num_classes)`` of images ``(B, in_channels, H, W)``."""
-        return self.head(self.block3(self.block2(self.block1(self.stem(x)))))
+        return self.head(self.block3(self.block2(self.block1(self.stem(x)))))  # type: ignore[operator]

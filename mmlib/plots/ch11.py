@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,7 +64,7 @@ def _drawn(names: Sequence[str], wanted: Sequence[str]) -> list[tuple[int, str]]
     return [(row, name) for row, name in enumerate(names) if name in wanted]
 
 
-def _spectrum(ax: Axes, samples: np.ndarray, method: str, **more) -> None:
+def _spectrum(ax: Axes, samples: np.ndarray, method: str, **more: Any) -> None:
     """Draw mean and interval of (S, H) spectra against the place of the value."""
     label, colour, marker, line = look(method)
     mean, half = interval(samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,7 +32,7 @@ def _clear(ax: Axes, toy: str) -> None:
     ax.spines[:].set_color("#bbbbbb")
 
 
-def _points(ax: Axes, x: Tensor, y: Tensor, size: float, **more) -> None:
+def _points(ax: Axes, x: Tensor, y: Tensor, size: float, **more: Any) -> None:
     for label, (colour, marker) in enumerate(_CLASSES):
         own = x[y == label]
         ax.scatter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,7 +36,15 @@ def shade(place: int, count: int) -> tuple[float, ...]:
     return plt.get_cmap("viridis")(0.88 * place / max(1, count - 1))
 
 
-def _line(ax: Axes, x: Sequence[float], samples: np.ndarray, colour, marker, line, label) -> None:
+def _line(
+    ax: Axes,
+    x: Sequence[float],
+    samples: np.ndarray,
+    colour: str,
+    marker: str,
+    line: Any,
+    label: str | None,
+) -> None:
     """Draw the mean of (S, X) samples with its 95 % band."""
     mean, half = interval(samples)
     ax.plot(x, mean, line, color=colour, marker=marker, label=label)

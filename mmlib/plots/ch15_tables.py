@@ -214,7 +214,9 @@ def _lines(ax: Axes, runs: Runs, cells: Sequence[tuple[str, int, int]], alpha: f
             rows = rows[rows["ambient"] == ambient]
             if len(rows):
                 mean, half = interval(rows[column].to_numpy())
-                means.append(float(mean)), halves.append(float(half)), places.append(place)
+                means.append(float(mean))
+                halves.append(float(half))
+                places.append(place)
         label, colour, marker, line = look(method)
         name = {"input": "k = 1", "kmixup": "k = 16"}.get(method, label)
         ax.errorbar(places, means, halves, fmt=marker, ls=line, color=colour, capsize=2, label=name)

@@ -32,7 +32,7 @@ def average_into(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     share = 1 - number("decay", decay, low=0, high=1)
     for kept, new in zip(teacher.parameters(), student.parameters(), strict=True):
         kept.lerp_(new, share)
-    for kept, new in zip(teacher.buffers(), student.buffers(), strict=True):
+    for kept, new in zip(teacher.buffers(), student.buffers(), strict=True):  # type: ignore[assignment]
         if kept.is_floating_point():
             kept.lerp_(new, share)
         else:

@@ -203,9 +203,9 @@ class _Run:
         mixed_here: dict[str, Tensor] = {}
         for name in set(layer) - {None}:
             at = torch.tensor([one == name for one in layer], device=self.x.device)
-            mixed_here[name] = torch.where(at, lam, torch.ones_like(lam))[:, None, None]
+            mixed_here[name] = torch.where(at, lam, torch.ones_like(lam))[:, None, None]  # type: ignore[index]
 
-        def at(site: str, h: Tensor) -> Tensor:
+        def at(site: str, h: Tensor) -> Tensor:  # type: ignore[no-redef]
             if site not in mixed_here:
                 return h
             other = h.gather(1, partner.view(*partner.shape, *[1] * (h.ndim - 2)).expand_as(h))
@@ -258,7 +258,7 @@ class _Run:
         for weight in weights:
             # Batch norm keeps its numbers as one row over members and units.
             by_member = weight.view(len(self.members), -1)
-            weight.grad.view_as(by_member).addcmul_(by_member, self.weight_decay[:, None])
+            weight.grad.view_as(by_member).addcmul_(by_member, self.weight_decay[:, None])  # type: ignore[union-attr]
 
 
 def _classes(net: nn.Module) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,7 +62,9 @@ class Play:
 class _Draws:
     """Everything random of one game, drawn in a fixed order whatever the members are."""
 
-    def __init__(self, target: GaussianMixture, latent: int, batch: int, dtype: torch.dtype, seed):
+    def __init__(
+        self, target: GaussianMixture, latent: int, batch: int, dtype: torch.dtype, seed: int
+    ) -> None:
         self.target, self.latent, self.batch, self.dtype = target, latent, batch, dtype
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -83,7 +86,9 @@ class _Mixing:
     weight 0 there.
     """
 
-    def __init__(self, members: Sequence[Mixes | None], sites: tuple[str, ...], dtype) -> None:
+    def __init__(
+        self, members: Sequence[Mixes | None], sites: tuple[str, ...], dtype: torch.dtype
+    ) -> None:
         used = [one for one in members if one is not None]
         self.members, self.dtype = members, dtype
         self.pairs = [pair for pair in PAIRS if any(pair in one.pairs for one in used)]
@@ -135,7 +140,7 @@ def _mix(h: Tensor, n: int, pairs: Sequence[str], lam: Tensor, partner: Tensor) 
 
 def _scores(
     net: EnsembleMLP, base: Tensor, mixing: _Mixing | None, draws: dict, iterate: bool
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
+) -> tuple[Tensor, Any, Any]:
     """Return d of real and fake (E, 2 n), d of the mixes and their labels (E, P, n) or None."""
     weights = net.effective(iterate)
     h, mixed, n = base, None, base.shape[1] // 2
@@ -152,7 +157,9 @@ def _scores(
     return h.squeeze(2), mixed.squeeze(2).view_as(labels), labels
 
 
-def _discriminator_loss(net, base, mixing, draws, objective, gamma) -> Tensor:
+def _discriminator_loss(
+    net: EnsembleMLP, base: Tensor, mixing: _Mixing, draws: dict, objective: str, gamma: float
+) -> Tensor:
     """Return the loss of each discriminator, (E,)."""
     n = base.shape[1] // 2
     base = base.detach().requires_grad_(gamma > 0)
@@ -168,7 +175,9 @@ def _discriminator_loss(net, base, mixing, draws, objective, gamma) -> Tensor:
     return loss
 
 
-def _generator_loss(net, base, mixing, draws, objective) -> Tensor:
+def _generator_loss(
+    net: EnsembleMLP, base: Tensor, mixing: _Mixing, draws: dict, objective: str
+) -> Tensor:
     """Return the loss of each generator, (E,); the discriminator's power iteration stands still."""
     n = base.shape[1] // 2
     if not mixing.played:
@@ -204,7 +213,7 @@ def _players(
 
 def _pair_of_batches(g: EnsembleMLP, now: dict[str, Tensor]) -> Tensor:
     """Return real and fake points of all members, (E, 2 n, D)."""
-    e = len(g.layers[0].weight)
+    e = len(g.layers[0].weight)  # type: ignore[arg-type]
     return torch.cat([now["x"].expand(e, -1, -1), g(now["z"].expand(e, -1, -1))], 1)
 
 

@@ -244,14 +244,14 @@ class _Run:
         ends = [*range(size, total + 1, size)] + [total] * (total % size > 1)
         draws = [_Draws.of(generator, total, ends) for generator in self.generators]
         first = torch.stack([draw.first for draw in draws])
-        found = [_partners(way, draws[seed], self.x, size) for way, seed in self.ways]
+        found = [_partners(way, draws[seed], self.x, size) for way, seed in self.ways]  # type: ignore[arg-type]
         partner = torch.stack(found) if found else first[:1]
         first, partner = first.to(self.x.device), partner.to(self.x.device)
         lam = self.weights(draws)
         for step, end in enumerate(ends):
             batch = slice(step * size, end)
             own, other = first[:, batch], partner[:, batch]
-            yield tuple(
+            yield tuple(  # type: ignore[misc]  # two of them
                 torch.lerp(rows[other][self.by_way], rows[own][self.by_seed], lam[step])
                 for rows in (self.x, self.targets)
             )

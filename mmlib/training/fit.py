@@ -185,7 +185,7 @@ def fit(
     if boolean("compile", compile):
         model.compile()
     step = _Step(model, optimiser, mixup, loss, inputs, augment, perturb, autocast, generator)
-    step.rate = partial(learning_rate, total=epochs * math.ceil(len(x) / batch_size), **rates)
+    step.rate = partial(learning_rate, total=epochs * math.ceil(len(x) / batch_size), **rates)  # type: ignore[arg-type]
     model.train()
     began = time.perf_counter() - (history.last["seconds"] if history.epochs else 0.0)
     with _bar(progress, epochs, len(history.epochs)) as bar:
@@ -215,7 +215,7 @@ class _Step:
     perturb: Perturb | None
     autocast: torch.dtype | None
     generator: torch.Generator | None
-    rate: Callable[[int], float] | None = None
+    rate: Callable[[int], float] = None  # type: ignore[assignment]  # set by `fit`
 
     def epoch(
         self, x: torch.Tensor, y: torch.Tensor, batch_size: int, history: History, epoch: int

@@ -65,7 +65,7 @@ def fit_decoder(
     if generator is None:
         generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=lr)
-    steps, losses = len(states) // size, []
+    steps, losses = len(states) // size, []  # type: int, list[Tensor]
     decoder.train()
     for epoch in range(epochs):
         order = torch.randperm(len(states), generator=generator)[: steps * size]

@@ -212,8 +212,8 @@ class _Run:
     l1_on: str
     autocast: torch.dtype | None
     validate: Callable[[nn.Module], float] | None
-    rate: Callable[[int], float] | None = None
-    ramp: Callable[[int], float] | None = None
+    rate: Callable[[int], float] = None  # type: ignore[assignment]  # set by `fit_ssl`
+    ramp: Callable[[int], float] = None  # type: ignore[assignment]
     objectives: list[Tensor] = field(default_factory=list)
 
     def advance(self, steps: int) -> None:

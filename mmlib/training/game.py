@@ -135,7 +135,7 @@ def play(
         integer("checkpoint_every", checkpoint_every, low=1),
     ]
     gamma, lr = number("gamma", gamma, low=0), positive("lr", lr)
-    betas = tuple(number("betas", beta, low=0, high=1, high_open=True) for beta in betas)
+    betas = tuple(number("betas", beta, low=0, high=1, high_open=True) for beta in betas)  # type: ignore[assignment]
     if x.dtype == torch.uint8 and inputs is None:
         raise TypeError("x: uint8 images need inputs=..., which brings them to the players' range")
     if mixes is not None:
@@ -211,7 +211,7 @@ class _Game:
 
     def fakes(self, size: int) -> Tensor:
         """Return `size` generated samples."""
-        z = torch.randn(size, self.generator.latent, generator=self.streams["latents"])
+        z = torch.randn(size, self.generator.latent, generator=self.streams["latents"])  # type: ignore[call-overload]
         with self.low():
             return self.generator(z.to(self.x.device, next(self.generator.parameters()).dtype))
 
@@ -238,7 +238,7 @@ class _Game:
             terms = discriminator_terms(said, self.mixes, self.objective)
             if self.gamma:
                 terms["penalty"] = self.gamma * gradient_penalty(self.discriminator, real)
-        means = {"d_real": said.real.detach().mean(), "d_fake": said.fake.detach().mean()}
+        means = {"d_real": said.real.detach().mean(), "d_fake": said.fake.detach().mean()}  # type: ignore[union-attr]
         self.learn("d", self.discriminator, terms, means, fake)
 
     def generator_step(self, real: Tensor) -> None:
@@ -262,7 +262,7 @@ class _Game:
         fake: Tensor,
     ) -> None:
         """Take one step of one player down the sum of its terms; the other gets no gradient."""
-        loss = sum(terms.values())
+        loss = sum(terms.values())  # type: Any
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=list(player.parameters()))
         state = torch.stack((loss.detach(), fake.isfinite().all().to(loss.dtype)))

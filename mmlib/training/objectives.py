@@ -113,12 +113,12 @@ def scored(
     y = torch.cat([torch.full((size, 1), float(part is real)) for part in (real, fake, *firsts)])
     mixup = mixer(mixes) if mixup is None else mixup
     # With y = 1 for real and 0 for fake, label mixing as everywhere else is equation 5.
-    found = mixup.apply(discriminator, x, y.to(x), draw)
+    found = mixup.apply(discriminator, x, y.to(x), draw)  # type: ignore[arg-type]  # given with mixes
     d = found.logits.squeeze(1).to(real.dtype).split(size)
     soft = found.targets.squeeze(1).split(size)
     labels = [one if mixes.labels == "soft" else torch.zeros_like(one) for one in soft[2:]]
     pairs = mixes.pairs
-    return Scored(
+    return Scored(  # type: ignore[call-arg]
         *d[:2], dict(zip(pairs, d[2:], strict=True)), dict(zip(pairs, labels, strict=True))
     )
 
@@ -139,10 +139,10 @@ def discriminator_terms(
     """
     terms = {}
     if mixes is None or not mixes.alone:
-        terms["real"] = label_loss(said.real, 1.0, objective).mean()
+        terms["real"] = label_loss(said.real, 1.0, objective).mean()  # type: ignore[arg-type]
         terms["fake"] = label_loss(said.fake, 0.0, objective).mean()
     for pair, d in said.mixed.items():
-        terms[pair] = mixes.weight * label_loss(d, said.labels[pair], objective).mean()
+        terms[pair] = mixes.weight * label_loss(d, said.labels[pair], objective).mean()  # type: ignore[union-attr]
     return terms
 
 

@@ -153,7 +153,7 @@ def pseudo_targets(
     """
     choice("targets", targets, TARGETS)
     as_asked = {"train": nullcontext, "frozen": frozen_statistics, "eval": _in_eval}
-    with torch.no_grad(), as_asked[choice("mode", mode, MODES)](model):
+    with torch.no_grad(), as_asked[choice("mode", mode, MODES)](model):  # type: ignore[operator]
         return outputs(model(x), targets)
 
 
@@ -168,12 +168,12 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Keep the running statistics of all norms of a model; in training mode they use the batch."""
     norms = [module for module in model.modules() if getattr(module, "track_running_stats", False)]
     for module in norms:
-        module.track_running_stats = module.training is False
+        module.track_running_stats = module.training is False  # type: ignore[assignment]
     try:
         yield
     finally:
         for module in norms:
-            module.track_running_stats = True
+            module.track_running_stats = True  # type: ignore[assignment]
 
 
 @contextmanager

@@ -137,7 +137,7 @@ class MeanTeacher(Method):
 
     weight: float = 8.0
     decay: float = 0.95
-    teacher: nn.Module | None = field(default=None, repr=False)
+    teacher: nn.Module = field(default=None, repr=False)  # type: ignore  # set by `start`
     views = 2
 
     def __post_init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mmlib.evidence import Runs, Study, components, equivalent, errors, exact, paired, sample
 from mmlib.evidence.findings import per_seed
 from mmlib.studies.ch01 import experiments, identities
@@ -17,7 +19,7 @@ def _everywhere(*cells: dict) -> dict[str, list[dict]]:
 LAW = Study("ch01-law", identities.law_of_lambda, _everywhere({"draws": 100_000}), n_jobs=1)
 
 
-def _identity(name: str, run) -> Study:  # noqa: ANN001
+def _identity(name: str, run: Callable) -> Study:
     seeds = {"smoke": 2, "quick": 20, "paper": 20}
     return Study(f"ch01-{name}", run, _everywhere({"dtype": "float64"}), seeds, n_jobs=1)
 

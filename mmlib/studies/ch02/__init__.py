@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 from mmlib.evidence import Runs, Study, components, errors, paired, published, sample
@@ -192,7 +193,7 @@ def _calibration(runs: Runs) -> object:
     return components(_compare(runs, {"nll": True, "ece": True}, "input", ("none",)))
 
 
-def _by_drawing(runs: Runs, values) -> object:  # noqa: ANN001
+def _by_drawing(runs: Runs, values: Callable) -> object:
     return components(
         {
             f"{task} {drawing}": sample(values(group.set_index("seed")))

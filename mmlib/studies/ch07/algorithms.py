@@ -87,7 +87,7 @@ class _Table:
 
     def mixes(self, name: str, layer: str = "input", **changes: object) -> Mixes:
         """Return a variant that mixes at one layer."""
-        return variant(name, self.alpha, (layer,), **changes)
+        return variant(name, self.alpha, (layer,), **changes)  # type: ignore[return-value]  # one that mixes
 
     def draw(self, mixes: Mixes) -> Draw:
         """Return the draw of the seed."""

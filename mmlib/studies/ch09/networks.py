@@ -137,4 +137,4 @@ def trained(
         inputs=data.inputs,
         watch=None if watch is None else lambda epoch, _: watch(epoch, nets),
     )
-    return nets
+    return nets  # type: ignore[return-value]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import integrate, optimize, special
@@ -22,7 +23,9 @@ NAMED: dict[str, tuple[tuple[float, ...], tuple[int, ...]]] = {
 }
 
 
-def integrated(points, labels, weights, alpha: float) -> float:
+def integrated(
+    points: Sequence[float], labels: Sequence[int], weights: Sequence[float], alpha: float
+) -> float:
     """Return the excess on a line another way: pointwise, by scipy's adaptive quadrature.
 
     The integrals run over ``u`` with ``z = low + (high - low) sin^2(pi u / 2)``, which takes the

@@ -126,7 +126,9 @@ def move(
     return Moved(np.array(looks), found_points, losses, floor_of(classes, alpha))
 
 
-def _networks(starts: int, dim: int, width: int, classes: int, stream) -> EnsembleMLP:
+def _networks(
+    starts: int, dim: int, width: int, classes: int, stream: torch.Generator
+) -> EnsembleMLP:
     """Return networks that start differently, each layer uniform as `EnsembleLinear` draws it."""
     net = EnsembleMLP(starts, (dim, width, width, classes))
     with torch.no_grad():
@@ -163,7 +165,7 @@ class _Mixes:
         return (lam * a + (1 - lam) * b).flatten(1, 2), t.flatten(0, 1)
 
 
-def _loss(net: EnsembleMLP, p: Tensor, mixes: _Mixes, shift: float, plain=False) -> Tensor:
+def _loss(net: EnsembleMLP, p: Tensor, mixes: _Mixes, shift: float, plain: bool = False) -> Tensor:
     """Return the cross-entropy of each start, (E,); if plain, that of unmixed points alone."""
     k = p.shape[1]
     own = mixes.drawn(p).flatten(1, 2)

@@ -140,7 +140,7 @@ def trained(
         lr=settings["lr"],
         watch=lambda epoch, _: watch(epoch, nets, *fresh) if epoch in looks else None,
     )
-    return nets, x, y, np.array(looks)
+    return nets, x, y, np.array(looks)  # type: ignore[return-value]
 
 
 def spirals(settings: dict[str, Any], seed: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:

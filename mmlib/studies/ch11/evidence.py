@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -152,7 +154,7 @@ def printed(setup: str) -> dict[str, float]:
     }
 
 
-def _number(setup: str):
+def _number(setup: str) -> Callable[[Runs], Components]:
     def evidence(runs: Runs) -> Components:
         numbers = printed(setup)
         parts: dict[str, Sample] = {}

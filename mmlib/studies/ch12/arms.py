@@ -228,7 +228,7 @@ def cotangent(
         value = loss(back(mix(own)), mix(batch.y), reduction="mean")
         return torch.autograd.grad(value, own)[0]
     terms = state_terms(back, z, batch.y, batch.lam, batch.partner, loss)
-    return sum(terms[name] for name in sources)
+    return sum(terms[name] for name in sources)  # type: ignore[return-value]  # of one or more
 
 
 def _states(arm: Arm, batch: Batch, z: Tensor) -> Tensor:

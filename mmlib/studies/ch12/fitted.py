@@ -227,7 +227,7 @@ def fitted(
         net = prepared(first, arm.rank)
         curve: list[tuple[float, ...]] = []
 
-        def look(epoch: int, arm=arm, net=net, curve=curve) -> None:
+        def look(epoch: int, arm: Any = arm, net: nn.Module = net, curve: list = curve) -> None:
             if epoch in wanted:
                 loss = float(residuals(net, data).square().sum(1).mean()) / 2
                 spread = flatness(net, data, "train")["within"]

@@ -11,7 +11,7 @@ not need to feel it. These arms were chosen after that, and before any run of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -77,7 +77,7 @@ def noisy(model: nn.Module, alpha: float, seed: int) -> Iterator[None]:
         drawn["lam"], drawn["site"] = law.quantile(u[:1])[0], _RANDOM[int(u[1] * len(_RANDOM))]
         return (move(args[0]),) if drawn["site"] == "input" else None
 
-    def behind(site: str):
+    def behind(site: str) -> Callable[..., Tensor | None]:
         def hook(module: nn.Module, args: tuple[Tensor], z: Tensor) -> Tensor | None:
             return move(z) if module.training and drawn["site"] == site else None
 

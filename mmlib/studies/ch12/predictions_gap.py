@@ -51,27 +51,27 @@ def _wrong(of: Callable, name: str) -> pd.Series | None:
     return cost if len(cost) else None
 
 
-def _within_bound(of, a: str, gap: Gap, row) -> pd.Series | None:
+def _within_bound(of: Callable, a: str, gap: Gap, row: dict) -> pd.Series | None:
     cost = _wrong(of, f"mixed_{a}")
     return None if cost is None else gap.nll + gap.gap - cost
 
 
-def _dearer(of, a: str, gap: Gap, row) -> pd.Series | None:
+def _dearer(of: Callable, a: str, gap: Gap, row: dict) -> pd.Series | None:
     mixed, plain = _wrong(of, f"mixed_{a}"), _wrong(of, "plain")
     return None if mixed is None or plain is None else (plain - mixed).dropna()
 
 
-def _underconfident(of, a: str, gap: Gap, row) -> pd.Series | None:
+def _underconfident(of: Callable, a: str, gap: Gap, row: dict) -> pd.Series | None:
     sure = of(f"test_accuracy_mixed_{a}").mean() > 100 * gap.confidence
     return -np.log(of(f"temperature_mixed_{a}")) if sure else None
 
 
-def _scaling(of, a: str, gap: Gap, row) -> pd.Series:
+def _scaling(of: Callable, a: str, gap: Gap, row: dict) -> pd.Series:
     raw = of("test_nll_plain") - of(f"test_nll_mixed_{a}")
     return raw / 2 - (of("test_scaled_nll_plain") - of(f"test_scaled_nll_mixed_{a}")).abs()
 
 
-def _like_smoothing(of, a: str, gap: Gap, row) -> pd.Series:
+def _like_smoothing(of: Callable, a: str, gap: Gap, row: dict) -> pd.Series:
     gain = of("test_nll_plain") - of(f"test_nll_mixed_{a}")
     return gain / 4 - (of(f"test_nll_mixed_{a}") - of(f"test_nll_smooth_{a}")).abs()
 
@@ -120,7 +120,7 @@ def odds_ratio(runs: Runs, member: str, layer: int) -> pd.Series:
     return pd.Series(found)
 
 
-def _taken(of: Callable, row) -> pd.Series:
+def _taken(of: Callable, row: dict) -> pd.Series:
     """Return how much more of the fall of log curvature than the head's is the features'."""
     features, head = (of(f"{who}_moved_deep") - of(f"{who}_moved_plain")
                       for who in ("features", "head"))  # fmt: skip

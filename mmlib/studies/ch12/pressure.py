@@ -109,7 +109,11 @@ class Batch:
 
 
 def loss_parts(
-    ends: tuple[Tensor, Tensor], mixed: Tensor, targets: tuple[Tensor, Tensor], lam: float, loss
+    ends: tuple[Tensor, Tensor],
+    mixed: Tensor,
+    targets: tuple[Tensor, Tensor],
+    lam: float,
+    loss: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the parts of a mixed loss, in the order of `PARTS`; they add up to it.
 

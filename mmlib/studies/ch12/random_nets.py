@@ -47,7 +47,9 @@ class Case:
         return replace(self, y=self.y.roll(1, 0))
 
 
-def features_of(inputs: int, width: int, depth: int, activation: str, size: float = 1.0):
+def features_of(
+    inputs: int, width: int, depth: int, activation: str, size: float = 1.0
+) -> nn.Sequential:
     """Return layers from `inputs` to `width` units; "none" for the activation makes them affine."""
     layers: list[nn.Module] = []
     for i in range(depth):

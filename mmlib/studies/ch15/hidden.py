@@ -194,7 +194,7 @@ def extension(settings: dict[str, Any], seed: int, device: str = "cpu") -> dict[
         draws = torch.Generator().manual_seed(seed + 1)
         mixup = Mixup(lam=lam, layers=layers, pairing=OptimalPairing(k), generator=draws)
         draw = mixup.draw(size)
-        return mixup.apply(model, x, y, draw).logits, draw.layer, draw.orders[draw.layer]
+        return mixup.apply(model, x, y, draw).logits, draw.layer, draw.orders[draw.layer]  # type: ignore[return-value]
 
     def rest(h: Tensor) -> Tensor:
         return model.head(model.block3(model.block2(h)))

@@ -37,7 +37,7 @@ class WithUnmixed(OptimalPairing):
         super().__init__(k)
         self.share = number("share", share, low=0, high=1)
 
-    def match(self, order: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def match(self, order: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Return the partner of each row ``order[0]``, (m,) on the device of `x`."""
         partner = super().match(order, x, y)
         n = round(self.share * len(partner))
