@@ -36,7 +36,7 @@ LABELS = {
     "silhouette": "silhouette",
 }
 # Classes: ten colours of about equal lightness, told apart by the digit written on them.
-_CLASSES = (
+CLASSES = (
     *("#4477aa", "#cc6677", "#448844", "#b08a2e", "#2f8f9d", "#884499"),
     *("#996644", "#5f6f7f", "#b0507f", "#6c7a1f"),
 )
@@ -73,7 +73,7 @@ def plane(
         labels: (n,) their classes.
         digits: what the classes are called.
     """
-    colours = np.array([to_rgb(_CLASSES[digit]) for digit in digits])
+    colours = np.array([to_rgb(CLASSES[digit]) for digit in digits])
     depth = 0.12 + 0.5 * (regions % 20)[..., None] / 19
     x, y, wide = map(float, box)
     extent = (x - wide, x + wide, y - wide, y + wide)
@@ -141,35 +141,6 @@ def seeds(runs: Runs, where: Mapping[str, object], name: str = "manifold") -> Fi
         plane(ax, *parts, arrays["labels"], digits)
         ax.set_title(f"seed {runs.table.loc[index, 'seed']}", fontsize=8.5)
     return figure
-
-
-def frames(runs: Runs) -> tuple[list[Figure], list[str]]:
-    """Return one figure per epoch of the watched networks, and what each is called.
-
-    Raises:
-        ValueError: the codes of the runs are not in the plane, or no pictured method is there.
-    """
-    arrays, settings = runs.arrays(0), runs.table.iloc[0]
-    names = [name for name in PICTURED if name in settings["methods"]]
-    if settings["code"] != 2 or not names:
-        raise ValueError(
-            f"runs: expected codes of 2 units and one of {', '.join(PICTURED)}, but got "
-            f"{settings['code']} units and {', '.join(settings['methods'])}"
-        )
-    found, labels = [], []
-    for epoch in range(len(arrays["regions"])):
-        # Not through pyplot, which would warn of so many open figures.
-        figure = Figure(figsize=(2.2 * len(names), 2.5), layout="constrained")
-        axes = figure.subplots(1, len(names), squeeze=False)
-        for column, (ax, name) in enumerate(zip(axes[0], names, strict=True)):
-            parts = (arrays[key][epoch, column] for key in ("regions", "box", "points"))
-            plane(ax, *parts, arrays["labels"], settings["digits"])
-            ax.set_title(look(name).label, fontsize=9)
-            # The plane is scaled to its contents, so the scale has to be told.
-            ax.set_xlabel(f"side {2 * arrays['box'][epoch, column, 2]:.3g}", fontsize=8)
-        found.append(figure)
-        labels.append(f"epoch {epoch}")
-    return found, labels
 
 
 # ------------------------------------------------------------------------------ measures

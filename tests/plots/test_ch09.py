@@ -101,16 +101,6 @@ def test_surer_regions_are_deeper_and_of_the_colour_of_their_class():
     assert not np.allclose(image[0, 0], image[1, 0])
 
 
-def test_every_epoch_is_a_frame():
-    runs = made_up(ch09.WATCH)
-    found, labels = figures.frames(runs)
-    assert len(found) == 4 and labels == ["epoch 0", "epoch 1", "epoch 2", "epoch 3"]
-    arrays = arrays_of(dict(runs.table.loc[0]), 0)
-    assert np.allclose(found[2].axes[1].collections[0].get_offsets(), arrays["points"][2, 1])
-    with pytest.raises(ValueError, match="codes of 2 units"):
-        figures.frames(made_up(ch09.WATCH, code=3))
-
-
 def test_one_picture_for_each_seed(plane):
     figure = figures.seeds(plane, TEXT)
     assert [title(ax) for ax in figure.axes] == ["seed 0", "seed 1", "seed 2"]
