@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,6 +17,9 @@ from mmlib.plots import Look, interval, look
 from mmlib.plots.film import film
 from mmlib.studies.ch08.grids import LAYERS, SECOND
 from mmlib.studies.ch08.judged import LAMS
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 UNTRAINED = Look("untrained", "#8c8c8c", "x", ":")
 KINDS = {

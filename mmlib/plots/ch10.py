@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -22,6 +22,9 @@ from mmlib.plots.ch10_theory import drawing
 from mmlib.plots.film import film
 from mmlib.studies.ch10.moving import Moved, floor_of, line_conflict
 from mmlib.studies.ch10.spiral import WATCHED, by_method
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 _WAYS = {
     "mixed": ("mixed loss moves the points", "#d55e00", "D"),

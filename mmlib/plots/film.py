@@ -8,13 +8,16 @@ import html
 import io
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from mmlib.checks import integer
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 __all__ = ["film"]
 
@@ -95,6 +98,8 @@ def film(
         raise ValueError(f"labels: expected {len(frames)}, one per frame, but got {len(labels)}")
     if not alt.strip():
         raise ValueError("alt: expected a description of the picture, but got none")
+    from IPython.display import HTML  # here: pages and notebooks alone need it
+
     start = integer("start", start, low=0, high=len(frames) - 1)
     pictures = [base64.b64encode(_png(frame, dpi)).decode() for frame in frames]
     # The key depends on the contents alone, so that a notebook run twice is the same file.
