@@ -45,6 +45,20 @@ def ledger_rows() -> tuple[list[Row], list[str]]:
     return rows, [f"ledger: {warning.message}" for warning in caught]
 
 
+def serialised(rows: list[Row]) -> dict[str, str]:
+    """The ledger as the files that readers download; ``python -m mmlib.evidence`` prints them."""
+    from mmlib.evidence.ledgers import as_csv, as_json
+
+    return {"ledger.json": as_json(rows), "ledger.csv": as_csv(rows)}
+
+
+def items() -> list[dict[str, str]]:
+    """Every numbered item of the texts, with the claims about it."""
+    from mmlib.evidence import items as table
+
+    return table().to_dict("records")
+
+
 def expected_wrong(rows: list[Row]) -> tuple[int, float]:
     """How many verdicts rest on a statistical test, and how many of them chance makes wrong."""
     from mmlib.evidence import Verdict, expected_false, rules

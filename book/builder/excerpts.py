@@ -61,9 +61,10 @@ class Excerpts:
         """Nothing is read yet."""
         self._read: dict[str, NotebookNode | None] = {}
 
-    def _notebook(self, name: str) -> NotebookNode | None:
-        number = re.match(r"(?:fig-)?c(\d\d)-", name)
-        chapter = next((c for c in self.chapters if number and c.startswith(number[1])), None)
+    def _notebook(self, name: str, number: str = "") -> NotebookNode | None:
+        named = re.match(r"(?:fig-)?c(\d\d)-", name)
+        number = number or (named[1] if named else "no chapter")
+        chapter = next((c for c in self.chapters if c.startswith(number)), None)
         if chapter is None:
             raise BuildError(f"{name}: expected a name of a chapter, such as c03-gain or fig-c03-x")
         if chapter not in self._read:
@@ -85,13 +86,17 @@ class Excerpts:
             raise BuildError(f"{key}: its chapter glues no plain value under this key")
         return format(values[key], form)
 
-    def picture(self, name: str) -> str:
+    def picture(self, name: str, number: str = "") -> str:
         """The figure `name` as an HTML image that carries its own data and alt text.
+
+        Args:
+            name: the figure's name.
+            number: the chapter's, such as 02, if the figure's name does not begin with it.
 
         Raises:
             BuildError: the chapter shows no such figure.
         """
-        notebook = self._notebook(name)
+        notebook = self._notebook(name, number)
         if notebook is None:
             return escape(ABSENT)
         shown = pictures(notebook)

@@ -9,14 +9,15 @@ import importlib
 import inspect
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
 
-from builder import claims, fragments
+from builder import claims, find, fragments, landing, ledger_page
+from builder.cards import Card, cards
 from builder.excerpts import Excerpts
 from builder.layout import BuildError, Layout, read_json
 
@@ -57,6 +58,16 @@ class Book:
         return Excerpts(self.layout.executed(self.profile), sorted(self.linked))
 
     @cached_property
+    def cards(self) -> dict[str, Card]:
+        """Where the chapters show their verdicts."""
+        return cards(self.layout.executed(self.profile), sorted(self.linked))
+
+    @cached_property
+    def items(self) -> list[dict[str, str]]:
+        """The numbered items of the texts."""
+        return claims.items()
+
+    @cached_property
     def bench(self) -> dict[str, Any] | None:
         """The last `make bench`, if one is recorded."""
         return read_json(self.layout.root / "book" / "results" / "bench.json", None)
@@ -69,13 +80,6 @@ class Book:
         tested = [row for row in self.rows if row["verdict"] != "not tested"]
         n_statistical, n_wrong = claims.expected_wrong(self.rows)
 
-        def cards(*ids: str) -> str:
-            chosen = [by_id[name] for name in ids if by_id[name]["verdict"] != "not tested"]
-            if not chosen:
-                return "None of the central claims has been tested yet."
-            found = "\n".join(fragments.claim_card(row) for row in chosen)
-            return fragments.raw(f'<div class="mm-cards">{found}</div>')
-
         return {
             "profile": self.profile,
             "n_claims": len(self.rows),
@@ -86,30 +90,26 @@ class Book:
             "n": {verdict.replace(" ", "_"): count for verdict, count in counts.items()},
             "n_statistical": n_statistical,
             "n_wrong": f"{n_wrong:.1f}",
-            "overview": fragments.overview(counts),
-            "dashboard": fragments.dashboard(self.rows, self.chapters, self.linked),
-            "ledger": fragments.ledger(self.rows, self.linked),
+            "overview": landing.overview(counts),
+            "sections": landing.sections(self.rows, self.items),
+            "chapters": landing.chapters(self.rows, self.chapters, self.linked),
+            "held": partial(landing.held, self.rows),
+            "measured": lambda name, form: landing.measured(by_id[name], form),
+            "ledger": ledger_page.ledger(self.rows, self.cards),
+            "find": find.find(self.items, self.rows, self.cards),
             "status": fragments.status(self.status_rows()),
             "performance": fragments.performance(self.bench),
             "badge": fragments.badge,
-            "cards": cards,
             "stated": lambda name: fragments.stated(by_id[name], self.linked),
             "value": self.excerpts.value,
             "picture": self.excerpts.picture,
             "api": api,
-            "chapter_list": self.chapter_list(),
         }
 
-    def chapter_list(self) -> str:
-        """Bullet list of the chapters that are in the book, with their last time."""
-        lines = []
-        for chapter in self.chapters:
-            if chapter["id"] in self.linked:
-                seconds = self.entries.get(chapter["id"], {}).get("seconds")
-                spent = f", {seconds:.0f} s when last built" if seconds else ""
-                link = f"[{chapter['title']}](../notebooks/{chapter['id']})"
-                lines.append(f"- {link}: {chapter['covers']}{spent}")
-        return "\n".join(lines)
+    def downloads(self) -> dict[str, str]:
+        """Files that the built book carries besides its pages, by name."""
+        ledger = claims.serialised(self.rows)
+        return ledger | {"claims.js": ledger_page.search_data(self.rows, self.items)}
 
     def status_rows(self) -> list[dict[str, Any]]:
         """One row per notebook for the status page."""

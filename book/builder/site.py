@@ -114,6 +114,8 @@ def stage(book: Book) -> None:
     for name in STATIC:
         shutil.rmtree(layout.stage / "book" / name, ignore_errors=True)
         shutil.copytree(layout.root / "book" / name, layout.stage / "book" / name)
+    for name, text in book.downloads().items():
+        write_if_changed(layout.stage / "book" / "_static" / name, text)
     for path in layout.stage.rglob("*"):
         if path.is_file() and path not in wanted and not set(path.parts) & set(STATIC):
             path.unlink()

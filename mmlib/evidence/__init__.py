@@ -25,7 +25,7 @@ from mmlib.evidence.records import RecordWarning, results_root
 from mmlib.evidence.rulebook import Rule, rules
 from mmlib.evidence.runs import Runs
 from mmlib.evidence.study import Study, StudyError
-from mmlib.evidence.tables import claims, published, scalars, settings
+from mmlib.evidence.tables import claims, items, published, scalars, settings
 from mmlib.evidence.verdicts import Verdict, expected_false, judge
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "errors",
     "exact",
     "expected_false",
+    "items",
     "judge",
     "ledger",
     "module_files",

@@ -2,6 +2,7 @@
 
 python -m mmlib.evidence            counts per chapter and the verdicts
 python -m mmlib.evidence --json     the ledger as a JSON array, one object per claim and line
+python -m mmlib.evidence --csv      the ledger as CSV, one claim a row
 python -m mmlib.evidence --runs     recorded runs per study and profile
 python -m mmlib.evidence --stale    runs made by earlier code, which no table uses
 python -m mmlib.evidence --record STUDY --profile quick    compute what is missing of all its seeds
@@ -10,13 +11,12 @@ python -m mmlib.evidence --record STUDY --profile quick    compute what is missi
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 
 from mmlib.evidence import records
 from mmlib.evidence.cluster import ClusterError
-from mmlib.evidence.ledgers import ledger, studies, summary
+from mmlib.evidence.ledgers import as_csv, as_json, ledger, studies, summary
 from mmlib.evidence.profiles import PROFILES
 from mmlib.evidence.study import Study, StudyError
 
@@ -54,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="the ledger as a JSON array")
+    what.add_argument("--csv", action="store_true", help="the ledger as CSV")
     what.add_argument("--runs", action="store_true", help="recorded runs per study and profile")
     what.add_argument("--stale", action="store_true", help="runs made by earlier code")
     what.add_argument("--record", metavar="STUDY", help="compute the missing runs of a study")
@@ -71,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(_lines(counts) if counts else "none")
         return 0
     rows = ledger(known)
-    if options.json:
-        print("[\n" + ",\n".join(json.dumps(row, allow_nan=False) for row in rows) + "\n]")
+    if options.json or options.csv:
+        sys.stdout.write(as_json(rows) if options.json else as_csv(rows))
     else:
         print(summary(rows))
     return 0

@@ -5,7 +5,10 @@ It is a function of the records and the code: nothing is trained, downloaded or 
 
 from __future__ import annotations
 
+import csv
 import importlib
+import io
+import json
 import math
 import pkgutil
 import warnings
@@ -100,9 +103,10 @@ def verdicts(known: Mapping[str, Study] | None = None) -> dict[str, tuple[Verdic
 def ledger(known: Mapping[str, Study] | None = None) -> list[Row]:
     """Return one row per claim, in the order of the registry, ready for JSON.
 
-    Keys: ``id, source, location, chapter, kind, statement, verdict, reason, profile, data,
-    n_seeds, value, interval, published, notebook, cell, record``. ``record`` names the results
-    files and, after an @, the fingerprint of the code that made the runs in them.
+    Keys: ``id, source, location, chapter, kind, statement, verdict, reason, rule, parts, profile,
+    data, n_seeds, value, interval, published, notebook, cell, record``. ``parts`` lists name,
+    verdict and reason of each part of a claim that says several things. ``record`` names the
+    results files and, after an @, the fingerprint of the code that made the runs in them.
 
     Args:
         known: the studies by name; those of `mmlib.studies` unless given.
@@ -122,6 +126,11 @@ def ledger(known: Mapping[str, Study] | None = None) -> list[Row]:
                 "statement": claim["statement"],
                 "verdict": one.verdict,
                 "reason": one.reason,
+                "rule": one.rule or None,
+                "parts": [
+                    {"name": name, "verdict": part.verdict, "reason": part.reason}
+                    for name, part in one.parts.items()
+                ],
                 "profile": one.profile,
                 "data": one.data,
                 "n_seeds": one.n_seeds,
@@ -134,6 +143,35 @@ def ledger(known: Mapping[str, Study] | None = None) -> list[Row]:
             }
         )
     return rows
+
+
+def as_json(rows: list[Row]) -> str:
+    """Return the ledger as a JSON array, one claim on a line.
+
+    Example:
+        >>> json.loads(as_json([{"id": "X-1"}, {"id": "X-2"}]))
+        [{'id': 'X-1'}, {'id': 'X-2'}]
+    """
+    lines = (json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows)
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+def as_csv(rows: list[Row]) -> str:
+    """Return the ledger as CSV: the columns of `ledger`, ``interval`` in two, ``parts`` as text.
+
+    An empty cell is a value that is not there.
+    """
+    flat = []
+    for row in rows:
+        parts = (f"{part['name']}: {part['verdict']}, {part['reason']}" for part in row["parts"])
+        low, high = row["interval"] or (None, None)
+        flat.append(row | {"parts": " | ".join(parts), "interval_low": low, "interval_high": high})
+        del flat[-1]["interval"]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return file.getvalue()
 
 
 def summary(rows: list[Row]) -> str:

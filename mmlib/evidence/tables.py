@@ -26,7 +26,7 @@ import pandas as pd
 from mmlib import checks
 
 _FOLDER = Path(__file__).with_name("published")
-_REGISTRIES = ("claims", "scalars", "settings")
+_REGISTRIES = ("claims", "items", "scalars", "settings")
 
 
 @cache
@@ -78,6 +78,21 @@ def claims() -> pd.DataFrame:
         (247, True)
     """
     return _read("claims")
+
+
+def items() -> pd.DataFrame:
+    """Return every numbered item of the texts, in reading order, all columns text.
+
+    Columns: ``source, item, title, claims, note``. The title is ours; ``claims`` holds the ids of
+    the claims about the item, separated by spaces; ``note`` says what a reader should know of it
+    beside them, above all where no claim stands behind it. Sections are listed with neither.
+
+    Example:
+        >>> table = items().set_index(["source", "item"])
+        >>> table.loc[("k-Mixup", "Lemma 2"), "claims"]
+        'KM-Lem2'
+    """
+    return _read("items")
 
 
 def settings() -> pd.DataFrame:

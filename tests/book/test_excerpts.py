@@ -28,6 +28,7 @@ def test_a_number_and_a_figure_are_quoted_by_name(excerpts):
     assert excerpts.value("c03-gain", ".1f") == "0.2"
     image = excerpts.picture("fig-c03-x")
     assert 'src="data:image/png;base64,aGk="' in image and 'alt="a &lt; b"' in image
+    assert excerpts.picture("fig-c03-x", "03") == image
 
 
 def test_an_unknown_name_is_an_error_and_a_failed_chapter_is_said(excerpts):

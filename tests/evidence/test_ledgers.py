@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import platform
 
@@ -10,12 +12,23 @@ import pytest
 from mmlib.evidence import Study, paired
 from mmlib.evidence import __main__ as command
 from mmlib.evidence import ledger as ledger_function
-from mmlib.evidence.ledgers import studies, summary
+from mmlib.evidence.ledgers import as_csv, studies, summary
 from mmlib.evidence.rulebook import Rule
 
 KEYS = [
-    *("id", "source", "location", "chapter", "kind", "statement", "verdict", "reason", "profile"),
-    *("data", "n_seeds", "value", "interval", "published", "notebook", "cell", "record"),
+    *("id", "source", "location", "chapter", "kind", "statement", "verdict", "reason", "rule"),
+    *(
+        "parts",
+        "profile",
+        "data",
+        "n_seeds",
+        "value",
+        "interval",
+        "published",
+        "notebook",
+        "cell",
+        "record",
+    ),
 ]
 RULES = {
     "MM1-F1-hidden": Rule("MM1-F1-hidden", "toy", "order", margin=0.0, unit="nats", cell="cell-3"),
@@ -99,6 +112,16 @@ def test_broken_evidence_hides_no_other_verdict(known):
     assert "its evidence could not be computed: ValueError" in found["MM1-s2-var"]["reason"]
 
 
+def test_the_table_holds_parts_and_both_ends_of_an_interval():
+    parts = [{"name": "a, b", "verdict": "supported", "reason": 'said "so"'}]
+    found = {"id": "X-1", "interval": [0.1, 0.25], "value": 0.2, "parts": parts, "data": None}
+    table = as_csv([found, found | {"interval": None, "value": None, "parts": []}])
+    first, second = csv.DictReader(io.StringIO(table))
+    assert float(first["interval_low"]) == 0.1 and float(first["interval_high"]) == 0.25
+    assert first["parts"] == 'a, b: supported, said "so"' and first["data"] == ""
+    assert second["interval_low"] == second["value"] == second["parts"] == ""
+
+
 @pytest.fixture
 def cli(known, monkeypatch, capsys):
     monkeypatch.setattr(command, "studies", lambda: known)
@@ -119,6 +142,12 @@ def test_the_command_line(cli, known, module):
     found = json.loads(out)
     assert status == 0 and len(found) == 247 == len(out.splitlines()) - 2
     assert sum(row["verdict"] == "supported" for row in found) == 1
+    status, out = cli("--csv")
+    table = list(csv.DictReader(io.StringIO(out)))
+    assert status == 0 and [row["id"] for row in table] == [row["id"] for row in found]
+    assert {(row["verdict"], row["reason"]) for row in table} == {
+        (row["verdict"], row["reason"]) for row in found
+    }
     status, out = cli()
     assert "02_synthetic_tasks" in out and "MM1-F1-hidden: supported. better by 1 nats" in out
     assert cli("--runs")[1].split() == [
