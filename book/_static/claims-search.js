@@ -1,6 +1,8 @@
 // On the search page: claims and numbered items above the pages. The index of the pages splits an
 // id such as MM1-T8-nll at its hyphens; here ids, parts of ids and words are found as they stand.
 (() => {
+  // Summaries of the pages are fetched, which a browser forbids for a book on disk.
+  if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   const here = document.currentScript.src;
   const root = new URL("../", here);
 

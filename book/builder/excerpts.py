@@ -103,4 +103,4 @@ class Excerpts:
         if name not in shown:
             raise BuildError(f"{name}: its chapter shows no figure of this name")
         png, alt = shown[name]
-        return f'<img src="data:image/png;base64,{png}" alt="{escape(alt)}" loading="lazy">'
+        return f'<img src="data:image/png;base64,{png}" alt="{escape(alt)}">'

@@ -90,7 +90,8 @@ def _section(item: Item, own: Sequence[Row]) -> str:
 
 def cell(source: str, section: str, title: str, own: Sequence[Row], anchor: str = "") -> str:
     """A section with its bar; it leads to the ledger, filtered to that section."""
-    name = f"<b>{escape(section)}</b> {escape(title)}"
+    named = "" if title == section else escape(title)
+    name = f"<b>{escape(section)}</b> {named}"
     if not own:
         return f'<li class="mm-item" {anchor}><span>{name}<small>no claim</small></span></li>'
     counts = fragments.counts_of(own)
