@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mmlib.evidence import execute, records
+from mmlib.evidence import artifacts, execute, records
 from mmlib.evidence.cluster import Conditions
 from mmlib.evidence.runs import Runs
 
@@ -49,7 +49,8 @@ class Collection:
         """Return the newest record of each run by this code, all on the newest data of a name."""
         found: dict[Key, records.Record] = {}
         newest: dict[str | None, str | None] = {}
-        for record in records.read(self.study.path(self.profile)):
+        waiting = [row for row, _ in self.study.writer.waiting if row["profile"] == self.profile]
+        for record in [*records.read(self.study.path(self.profile)), *waiting]:
             if record["study"] == self.study.name and record["code"] == self.code:
                 found[records.key_of(record["settings"]), record["seed"]] = record
                 newest[record["data"]["name"]] = record["data"]["fingerprint"]
@@ -126,32 +127,32 @@ class Collection:
             settings, seed = self.missing[position]
             if outcome.error is None:
                 try:
-                    record = self._record(settings, seed, outcome)
+                    record, packed = self._record(settings, seed, outcome)
                 except (TypeError, ValueError) as error:
                     outcome.error = f"{type(error).__name__}: {error}"
             if outcome.error is not None:
                 self.failed.append((settings, seed, outcome.error))
                 continue
             record |= {"device": outcome.device, **origin, "time": records.now()}
-            records.append(study.path(self.profile), record)
+            study.writer.add(record, packed)
             key = records.key_of(settings), seed
             self.held[key] = record
             self.made.add(key)
         self.failed.sort(key=lambda entry: self.missing.index(entry[:2]))
 
-    def _record(self, settings: Settings, seed: int, outcome: execute.Outcome) -> records.Record:
+    def _record(
+        self, settings: Settings, seed: int, outcome: execute.Outcome
+    ) -> tuple[records.Record, bytes]:
+        """Return the record of a run and the file of its arrays, empty without any."""
         study = self.study
         if clash := set(outcome.metrics) & {*settings, "seed"}:
             raise ValueError(f"metric {clash.pop()!r}: the name is that of a setting")
         metrics = {name: records.encode_metric(name, v) for name, v in outcome.metrics.items()}
         key = records.key_of([study.name, self.profile, settings, seed, self.code])[:12]
-        artifact = None
-        if outcome.arrays:
-            folder = study.path(self.profile).with_suffix("")
-            artifact = records.save_arrays(folder, key, outcome.arrays)
+        artifact, packed = artifacts.pack(key, outcome.arrays) if outcome.arrays else (None, b"")
         name = settings.get("data")
         asked: dict[str | None, str] = {used: one for one, used in self._used_data().items()}
-        return {
+        record = {
             "study": study.name,
             "profile": self.profile,
             "key": key,
@@ -167,14 +168,25 @@ class Collection:
             "artifact": artifact,
             "seconds": round(outcome.seconds, 3),
         }
+        return record, packed
 
     def failure_text(self) -> str:
-        """Return the report of the runs that failed."""
-        listed = "\n".join(f"  {cell}, seed {seed}: {why}" for cell, seed, why in self.failed)
-        return (
-            f"study {self.study.name}: {len(self.failed)} of {len(self.missing)} runs failed, the "
-            f"others are recorded; start again to compute only these\n{listed}"
-        )
+        """Return the report of the runs that failed, and of those that could not be recorded."""
+        lines = []
+        if waiting := len(self.study.writer.waiting):
+            lines = [
+                f"study {self.study.name}: {waiting} runs are finished but not recorded: "
+                f"{self.study.writer.fault}. They are kept in memory: once that is mended, collect "
+                "again in this process to record them (`runs` of this error is their table)"
+            ]
+        if self.failed:
+            others = "others are finished" if waiting else "others are recorded"
+            lines.append(
+                f"study {self.study.name}: {len(self.failed)} of {len(self.missing)} runs failed, "
+                f"the {others}; start again to compute only these"
+            )
+        lines += [f"  {cell}, seed {seed}: {why}" for cell, seed, why in self.failed]
+        return "\n".join(lines)
 
     # ---------------------------------------------------------------- result
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmlib.evidence import records
 from mmlib.evidence.cluster import Conditions, connected
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -76,9 +77,20 @@ def run_one(run: Callable, settings: dict, seed: int, options: dict) -> Outcome:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         message = traceback.format_exception_only(error)[-1].strip()
-        outcome = Outcome(error=f"{message} ({os.path.basename(place.filename)}:{place.lineno})")
+        message += f" ({os.path.basename(place.filename)}:{place.lineno})"
+        outcome = Outcome(error=message + _no_room(error))
     outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+def _no_room(error: BaseException | None) -> str:
+    """Return what to do about a full disk; torch hides it behind "unexpected pos"."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in records.FULL:
+            place = f"{error.filename or records.results_root()}"
+            return f"; {error.strerror}: free space on the disk of {place}, then start again"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _numbered(

@@ -1,14 +1,17 @@
 """Runs as lines of a text file: append-only, one JSON object a line, with a checksum each.
 
 A line is written under a file lock, in one write, and synchronised to the disk. A process that is
-killed while writing leaves at most one unfinished last line, which the next append closes off; a
-damaged line is reported by file and line number and skipped, never deleted. Floats are written
+killed while writing leaves at most one unfinished last line, which the next append closes off; on a
+full disk what was written of a line is taken back. A damaged line is reported by file and line
+number and skipped, never deleted. Floats are written
 with ``repr`` and so come back exactly; values that are not finite are written as the strings
 "NaN", "Infinity" and "-Infinity", because JSON has no such numbers.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -32,8 +35,13 @@ except ImportError:  # a system without POSIX locks: one writer at a time is up 
 
 PACKAGE = Path(__file__).resolve().parents[1]
 Record = dict[str, Any]
-_FIELDS = {"study", "profile", "key", "settings", "seed", "metrics", "data", "code", "artifact"}
-ARTIFACT_LIMIT = 1_000_000  # bytes on the disk; the repository stays small
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("study", "profile", "key", "code"), str),
+    **dict.fromkeys(("settings", "metrics", "data"), dict),
+    "seed": int,
+    "artifact": (str, type(None)),
+}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # no room, quota, file too large
 
 
 class RecordWarning(UserWarning):
@@ -133,30 +141,33 @@ def encode_metric(name: str, value: Any) -> float | str:
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
-    """Append one record and make sure that it is on the disk.
+    """Append one record and make sure that it is on the disk, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written; the message names `MMLIB_RESULTS`.
+        OSError: the file cannot be written; the message names it and `MMLIB_RESULTS`.
     """
-    text = line_of(record)
+    data = line_of(record).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            _lock(handle, exclusive=True)  # released when the file is closed
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                data = b"\n" + data  # a killed process left an unfinished line: close it off
+            written = 0
+            try:
+                while written < len(data):  # a second write says why the first wrote only a part
+                    written += os.write(handle, data[written:])
+                os.fsync(handle)
+            except OSError:
+                if os.fstat(handle).st_size == size + written:  # nothing of another writer
+                    os.ftruncate(handle, size)
+                raise
+        finally:
+            os.close(handle)
     except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        if fcntl:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # released when the file is closed
-        size = os.fstat(handle).st_size
-        if size and os.pread(handle, 1, size - 1) != b"\n":
-            text = "\n" + text  # a killed process left an unfinished line: close it off
-        data = text.encode()
-        written = os.write(handle, data)
-        if written != len(data):
-            raise OSError(f"{path}: only {written} of {len(data)} bytes were written; disk full?")
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        raise unwritable(path, error) from error
 
 
 def line_of(record: dict[str, Any]) -> str:
@@ -165,95 +176,86 @@ def line_of(record: dict[str, Any]) -> str:
     return json.dumps({**body, "checksum": digest(body)}, allow_nan=False) + "\n"
 
 
-def _unwritable(path: Path, error: OSError) -> OSError:
+def unwritable(path: Path, error: OSError) -> OSError:
+    """Return the error for a file of the results: which one, why, and what to do about it."""
+    remedy = "free space on that disk, or " if error.errno in FULL else ""
     return OSError(
         f"{path}: results cannot be written here ({error.strerror or error}); "
-        "set MMLIB_RESULTS to a folder that can be written"
+        f"{remedy}set MMLIB_RESULTS to a folder that can be written"
     )
 
 
 def check_writable(path: Path) -> None:
     """Raise OSError before hours are spent on runs that could not be recorded in `path`."""
     folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        file = path.exists()
+    except OSError as error:  # a folder above may not be looked into
+        raise unwritable(path, error) from error
     if not folder.is_dir():
-        raise _unwritable(path, OSError(0, f"{folder} is not a folder"))
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise _unwritable(path, OSError(0, "read-only"))
+        raise unwritable(path, OSError(0, f"{folder} is not a folder"))
+    if not os.access(path if file else folder, os.W_OK):
+        raise unwritable(path, OSError(0, "read-only"))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the records of a file in the order they were written; a missing file has none.
+
+    Raises:
+        OSError: the file is there and cannot be read; the message names it and `MMLIB_RESULTS`.
 
     Warns:
         RecordWarning: a line is damaged; it is skipped.
     """
     try:
         with open(path, "rb") as file:
-            if fcntl:
-                _share(file.fileno())
+            _lock(file.fileno(), exclusive=False)
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise OSError(
+            f"{path}: recorded runs cannot be read here ({error.strerror or error}); make it a "
+            "file that can be read, or set MMLIB_RESULTS to another folder"
+        ) from error
     found = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-            body = {key: value for key, value in record.items() if key != "checksum"}
-            intact = record["checksum"] == digest(body) and _FIELDS <= set(body)
-            reason = "its checksum does not match, or fields are absent"
-        except (ValueError, KeyError, AttributeError, TypeError):
-            intact, reason = False, "it is not a whole record"
-        if intact:
-            found.append(record)
-        else:
+        record, fault = _parsed(line)
+        if fault:
             warnings.warn(
-                f"{path}, line {number}: damaged record skipped, {reason}",
+                f"{path}, line {number}: damaged record skipped, {fault}; "
+                "restore the line or delete it, and the run is made again when it is asked for",
                 RecordWarning,
                 stacklevel=2,
             )
+        else:
+            found.append(record)
     return found
 
 
-def _share(handle: int) -> None:
+def _parsed(line: bytes) -> tuple[Record, str]:
+    """Return the record of a line, and what is wrong with it."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH)
-    except OSError:
-        pass  # a file system without locks: an unfinished line is caught by its checksum
+        record = json.loads(line)
+        body = {key: value for key, value in record.items() if key != "checksum"}
+        intact = record["checksum"] == digest(body)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return {}, "it is not a whole record"
+    fields = all(isinstance(body.get(name, ...), kind) for name, kind in _FIELDS.items())
+    if intact and fields and {"name", "fingerprint"} <= set(body["data"]):
+        return record, ""
+    return {}, "its checksum does not match, or fields are absent"
 
 
-def save_arrays(folder: Path, key: str, arrays: Mapping[str, Any]) -> str:
-    """Write the arrays of a run beside its record and return the name of the file.
-
-    The name holds a digest of the contents, so an older artifact is never overwritten by another.
-
-    Raises:
-        ValueError: the compressed file is above the limit of 1 MB.
-    """
-    import numpy as np
-
-    values = {name: np.asarray(array) for name, array in sorted(arrays.items())}
-    content = hashlib.sha256()
-    for name, array in values.items():
-        content.update(f"{name}{array.dtype.str}{array.shape}".encode() + array.tobytes())
-    target = folder / f"{key}-{content.hexdigest()[:8]}.npz"
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{key}-{os.getpid()}.part"
-    with open(part, "wb") as file:
-        np.savez_compressed(file, **values)  # type: ignore[arg-type]  # no name is that of an option
-    size = part.stat().st_size
-    if size > ARTIFACT_LIMIT:
-        part.unlink()
-        sizes = ", ".join(f"{name} {array.nbytes / 1e3:.0f} kB" for name, array in values.items())
-        raise ValueError(
-            f"arrays of run {key}: expected at most {ARTIFACT_LIMIT / 1e6:g} MB compressed, but "
-            f"got {size / 1e6:.2f} MB ({sizes}); keep fewer points or use float16"
-        )
-    os.replace(part, target)
-    return target.name
+def _lock(handle: int, *, exclusive: bool) -> None:
+    """Wait for the lock; where there are none, an unfinished line is caught by its checksum."""
+    if fcntl:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
 
 
 @cache
@@ -282,7 +284,8 @@ def commit() -> tuple[str | None, bool]:
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+    done = subprocess.run(command, capture_output=True, check=True, timeout=20)
+    return done.stdout.decode(errors="replace")  # names of files may be in any encoding
 
 
 def now() -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from mmlib.evidence import records
+from mmlib.evidence import artifacts, records
 from mmlib.evidence.execute import tupled
 
 if TYPE_CHECKING:
@@ -89,19 +92,26 @@ class Runs:
 
         Raises:
             KeyError: the run has recorded no arrays.
-        """
-        import numpy as np
 
+        Warns:
+            RecordWarning: the file is damaged, or cannot be written again.
+        """
         label = getattr(row, "Index", getattr(row, "name", row))
         record = self.records[int(label)]
         if not record["artifact"]:
             raise KeyError(f"study {self.study.name}, row {label}: the run recorded no arrays")
         path = self.study.path(self.profile).with_suffix("") / record["artifact"]
-        if path.exists():
-            with np.load(path) as file:
-                return {name: file[name] for name in file.files}
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                return artifacts.read(path)
+            except ValueError as error:
+                _warn(f"{error}; the run is made again")
         arrays = self.study.rerun(record)
-        records.save_arrays(path.parent, record["key"], arrays)
+        name, packed = artifacts.pack(record["key"], arrays)
+        try:
+            artifacts.write(path.with_name(name), packed)
+        except OSError as error:
+            _warn(str(error))
         return {name: np.asarray(array) for name, array in arrays.items()}
 
     def summary(self) -> str:
@@ -116,3 +126,7 @@ class Runs:
 
     def __repr__(self) -> str:
         return f"<{self.summary()}>"
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, records.RecordWarning, stacklevel=3)

@@ -20,6 +20,7 @@ from mmlib.evidence.collection import Collection, Settings
 from mmlib.evidence.fingerprint import code_fingerprint
 from mmlib.evidence.profiles import PROFILES
 from mmlib.evidence.runs import Runs
+from mmlib.evidence.writer import Writer
 
 
 class StudyError(RuntimeError):
@@ -27,11 +28,17 @@ class StudyError(RuntimeError):
 
     Attributes:
         failed: one ``(settings, seed, reason)`` per run that failed.
+        runs: the runs that finished, recorded or not; None where none was asked for.
     """
 
-    def __init__(self, message: str, failed: Sequence[tuple[Settings, int, str]] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        failed: Sequence[tuple[Settings, int, str]] = (),
+        runs: Runs | None = None,
+    ) -> None:
         super().__init__(message)
-        self.failed = tuple(failed)
+        self.failed, self.runs = tuple(failed), runs
 
 
 def resolve_data(name: str) -> str:
@@ -98,6 +105,7 @@ class Study:
         for profile, count in [*self.seeds.items(), *self.live_seeds.items()]:
             checks.choice("profile", profile, tuple(PROFILES))
             checks.integer(f"seeds[{profile!r}]", count, low=1)
+        self.writer = Writer(self.path)
         self.claims: dict[str, tuple[Callable[..., Any], tuple[Study, ...]]] = {}
         self.takes_device = "device" in inspect.signature(run).parameters
         self._code_at_import = code_fingerprint(run)
@@ -188,7 +196,8 @@ class Study:
             n_jobs: processes for the missing runs; None takes that of the study.
             device: handed to the run function if it asks for it; recorded.
             progress: show a bar with count, rate and time left (``TQDM_DISABLE`` hides it too).
-            allow_failures: return what finished instead of raising when runs fail.
+            allow_failures: return what finished instead of raising when runs fail, or cannot be
+                recorded.
             cluster: address of a Dask scheduler, ``"tcp://host:8786"``, whose workers make the
                 missing runs; None takes what ``MMLIB_CLUSTER`` names, if anything. Workers have one
                 thread each, this code, these versions and these data; others are refused.
@@ -196,7 +205,9 @@ class Study:
         Raises:
             ClusterError: the cluster does not answer or cannot be used.
             StudyError: runs failed; it lists their settings, seeds and reasons. All others are
-                finished and recorded first. Or the code on the disk is not the code in memory.
+                finished and recorded first. Or finished runs could not be recorded, on a full
+                disk: they are tried again by the next call. Or the code on the disk is not the
+                code in memory.
             ValueError, TypeError: an argument does not fit.
             OSError: something must be computed and the results folder cannot be written.
         """
@@ -205,6 +216,7 @@ class Study:
         if n_seeds is not None:
             checks.integer("n_seeds", n_seeds, low=1)
         cells, changed = self._overridden(self.grid[profile], dict(overrides or {}))
+        self.writer.flush()
         collection = Collection(self, profile, cells, self._checked_code(), changed)
         collection.plan(first_seed, n_seeds, recompute)
         if collection.missing:
@@ -212,9 +224,10 @@ class Study:
             jobs = n_jobs or self.n_jobs or (None if device == "cpu" else 1)
             label = self.name if progress else None
             collection.compute(device, jobs, label, address_of(cluster))
-        if collection.failed and not allow_failures:
-            raise StudyError(collection.failure_text(), collection.failed)
-        return collection.runs()
+        finished = collection.runs()
+        if (collection.failed or self.writer.waiting) and not allow_failures:
+            raise StudyError(collection.failure_text(), collection.failed, finished)
+        return finished
 
     def _checked_code(self) -> str:
         code = self.code

@@ -128,16 +128,3 @@ def test_whole_numbers_are_equal_as_settings_and_other_types_are_refused():
         records.plain("a", math.nan)
     with pytest.raises(TypeError, match="metric 'curve': expected a number"):
         records.encode_metric("curve", [1.0, 2.0])
-
-
-def test_arrays_are_small_and_named_by_content(results):
-    arrays = {"curve": np.arange(5, dtype=np.float16), "b": np.eye(2)}
-    first = records.save_arrays(results, "key", arrays)
-    assert records.save_arrays(results, "key", dict(reversed(arrays.items()))) == first
-    assert records.save_arrays(results, "key", {"curve": np.arange(6)}) != first
-    with np.load(results / first) as file:
-        assert file["curve"].dtype == np.float16 and np.array_equal(file["b"], np.eye(2))
-    noise = np.random.default_rng(0).random(200_000)
-    with pytest.raises(ValueError, match=r"at most 1 MB compressed, but got 1\.\d+ MB \(noise"):
-        records.save_arrays(results, "key", {"noise": noise})
-    assert not list(results.glob(".*"))
