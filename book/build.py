@@ -36,6 +36,13 @@ def main(argv: list[str] | None = None) -> int:
     except BuildError as error:
         print(f"book: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(
+            f"book: {error}\nbook: stopped by the disk or its permissions; finished pages are "
+            "kept. Free space or make the file writable, then build again",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("\nbook: interrupted; finished pages are kept", file=sys.stderr)
         return 130

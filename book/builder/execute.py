@@ -41,13 +41,24 @@ def install_kernel(folder: Path) -> None:
     (target / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
 
 
+def list_fonts(jupyter_path: Path) -> None:
+    """Let matplotlib look for fonts: a notebook that did it would say so where a page may not."""
+    command = [sys.executable, "-c", "import matplotlib.font_manager"]
+    subprocess.run(command, env=kernel_environment(jupyter_path, jupyter_path), capture_output=True)
+
+
 def kernel_environment(jupyter_path: Path, scratch: Path) -> dict[str, str]:
-    """The environment of a kernel: one thread, no progress bars, no personal start-up files."""
+    """The environment of a kernel: one thread, no progress bars, nothing of the home folder.
+
+    Personal start-up files and styles must not show on a page, and the home may be read-only.
+    """
     env = dict(os.environ)
     env.pop("MPLBACKEND", None)  # Agg here would make figures vanish from the outputs
     env |= {
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(jupyter_path), env.get("JUPYTER_PATH")])),
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
         "IPYTHONDIR": str(scratch / "ipython"),
+        "MPLCONFIGDIR": str(jupyter_path / "matplotlib"),
         "OMP_NUM_THREADS": "1",
         "TQDM_DISABLE": "1",
         "PYTHONHASHSEED": "0",
@@ -58,7 +69,7 @@ def kernel_environment(jupyter_path: Path, scratch: Path) -> dict[str, str]:
 def execute(
     source: Path, target: Path, *, jupyter_path: Path, profile: str, recompute: bool = False
 ) -> Outcome:
-    """Execute `source` into `target`.
+    """Execute `source` into `target`, a file that does not exist yet.
 
     The working folder is a temporary one: a notebook that depends on it fails here, not on a
     reader's machine.
@@ -71,15 +82,19 @@ def execute(
     if recompute:
         command += ["-p", "recompute", "True"]
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="mmlib-book-") as scratch:
-        done = subprocess.run(
-            command,
-            cwd=scratch,
-            env=kernel_environment(jupyter_path, Path(scratch)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+    try:
+        with tempfile.TemporaryDirectory("", "mmlib-book-", ignore_cleanup_errors=True) as scratch:
+            done = subprocess.run(
+                command,
+                cwd=scratch,
+                env=kernel_environment(jupyter_path, Path(scratch)),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+    except OSError as error:  # no room for the working folder, no memory for a process
+        return Outcome(time.perf_counter() - start, f"it could not be started: {error}")
     seconds = time.perf_counter() - start
     if done.returncode == 0:
         return Outcome(seconds)

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,13 +76,21 @@ def exclusive(layout: Layout) -> Iterator[None]:
     """Hold the build lock; the operating system drops it even if the process is killed.
 
     Raises:
-        BuildError: another build of this checkout is running.
+        BuildError: another build of this checkout is running, or ``_build`` cannot be written.
     """
-    layout.build.mkdir(parents=True, exist_ok=True)
-    with open(layout.build / "lock", "a+", encoding="utf-8") as handle:
+    path = layout.build / "lock"
+    try:
+        layout.build.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise BuildError(
+            f"{path}: cannot be written ({error.strerror}). The book is built inside the "
+            "checkout: make _build writable, or build in a copy of the checkout"
+        ) from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             handle.seek(0)
             owner = handle.read().strip() or "unknown"
             raise BuildError(
@@ -97,24 +106,53 @@ def exclusive(layout: Layout) -> Iterator[None]:
 
 def write_if_changed(path: Path, text: str) -> bool:
     """Write `text` unless the file already holds it: Sphinx re-reads what has a new date."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    data = text.encode()
+    if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(data)
     return True
 
 
 def read_json(path: Path, default: Any) -> Any:
-    """Parse a JSON file; a missing or damaged one counts as `default`."""
+    """Parse a JSON file; one that is missing, damaged or of another type counts as `default`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return default
+    return found if default is None or isinstance(found, type(default)) else default
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON through a temporary file, so that a killed build leaves the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(f".tmp{os.getpid()}")
-    scratch.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    try:
+        scratch.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def replace_folder(fresh: Path, target: Path) -> None:
+    """Put a finished folder in the place of another, which is never seen half deleted.
+
+    A process that is killed between the two moves leaves no `target`, but the old one beside it:
+    `restore_folder` puts it back.
+    """
+    old = _old(target)
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.replace(old)
+    fresh.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_folder(target: Path) -> None:
+    """Undo what `replace_folder` began, if it was killed halfway."""
+    if not target.exists() and _old(target).exists():
+        _old(target).replace(target)
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f"{target.name}.old")

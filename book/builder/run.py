@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
 from builder import claims, execute, gate, pages, site, state
-from builder.layout import BuildError, Layout, read_json, write_json
+from builder.layout import BuildError, Layout, read_json, restore_folder, write_json
 
 WORKERS = 2
 HEARTBEAT_S = 60
@@ -26,13 +31,15 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
     """Bring the book up to date and return one line for each thing that failed.
 
     Raises:
-        BuildError: the profile is unknown, the table of contents names a missing notebook, or
-            ``MMLIB_DATA`` a missing folder.
+        BuildError: the profile is unknown, the table of contents names a notebook that is missing
+            or damaged, or ``MMLIB_DATA`` a missing folder.
     """
-    memory = read_json(layout.build / "state.json", {})
+    restore_folder(layout.html)
+    memory = _memory(layout)
+    before = state.dates(state.sources(layout.root))
 
     def everything() -> str:
-        return site.fingerprint(layout, profile, memory.get("data_roots", []))
+        return state.fingerprint(layout, profile, memory.get("data_roots", []))
 
     built = (layout.html / "index.html").is_file()
     if built and not recompute and memory.get("everything") == everything():
@@ -42,54 +49,111 @@ def build(layout: Layout, *, profile: str, recompute: bool = False) -> list[str]
     notebooks = layout.notebooks()
     entries = memory.setdefault("notebooks", {}).setdefault(profile, {})
     data_roots, data = claims.data_roots(), claims.data_found()
+    modules = {path: _modules(path, layout.root) for path in notebooks}
+    before |= state.dates({path for files in modules.values() for path in files} - set(before))
 
     def current(path: Path) -> str:
-        modules = claims.module_closure(path)
+        studies = claims.study_names(modules[path])
         return state.notebook_hash(
             path,
             root=layout.root,
             profile=profile,
-            modules=modules,
-            records=state.record_files(claims.results_root(), profile, claims.study_names(modules)),
+            modules=modules[path],
+            records=state.record_files(claims.results_root(), profile, studies),
             data=data,
             environment=layout.root / "requirements.lock",
         )
 
+    def edited() -> set[Path]:
+        """The sources that are no longer those that the build began with."""
+        now = {*state.sources(layout.root), *before}
+        return state.changed(before, state.dates(now))
+
     def outdated(path: Path) -> bool:
-        done = layout.executed(profile) / path.name
         return (
             recompute
-            or not done.is_file()
+            or "cells" not in read_json(layout.executed(profile) / path.name, {})
             or entries.get(path.stem, {}).get("hash") != current(path)
         )
 
+    def settle(finished: list[Path]) -> None:
+        """Remember what notebooks were executed from, with the runs that they recorded."""
+        hashes = {path: current(path) for path in finished}
+        late = edited()
+        for path, found in hashes.items():
+            ran = found if late.isdisjoint({path, *modules[path]}) else None
+            entries[path.stem] |= {"hash": ran, "data": sorted(data.values())}
+        memory["everything"] = None
+        write_json(layout.build / "state.json", memory)
+
     todo = [path for path in notebooks if outdated(path)]
-    failures = _execute_all(layout, todo, entries, profile=profile, recompute=recompute)
-    for path in todo:  # only now: a run that was computed is a record that the next build may load
-        if path.stem not in failures:
-            entries[path.stem] |= {"hash": current(path), "data": sorted(data.values())}
-    memory["everything"] = None
-    write_json(layout.build / "state.json", memory)
+    for path in todo:  # from here on an executed notebook may be another one than is remembered
+        entries.get(path.stem, {}).pop("hash", None)
+    settle([])
+    failures = _execute_all(
+        layout, todo, entries, profile=profile, recompute=recompute, settle=settle
+    )
+    settle([path for path in todo if path.stem not in failures])  # others recorded runs since
     messages = [f"notebooks/{stem}.ipynb, {text}" for stem, text in failures.items()]
     book = pages.Book(layout=layout, profile=profile, entries=entries, failures=failures)
     messages += site.publish(book)
     memory["data_roots"] = data_roots
-    memory["everything"] = None if messages else everything()
+    whole = everything()
+    late = edited()
+    if late:
+        names = ", ".join(sorted(path.name for path in late))
+        print(f"book: changed during the build, build again to include it: {names}")
+    memory["everything"] = None if messages or late else whole
     write_json(layout.build / "state.json", memory)
     return messages
 
 
+def _memory(layout: Layout) -> dict[str, Any]:
+    """What earlier builds left in ``state.json``; without it every notebook is executed again."""
+    memory = read_json(layout.build / "state.json", {})
+    held = memory.get("notebooks", {})
+    kept = isinstance(held, dict) and all(isinstance(part, dict) for part in held.values())
+    whole = kept and all(isinstance(one, dict) for part in held.values() for one in part.values())
+    return memory if whole else {}
+
+
+def _modules(notebook: Path, root: Path) -> set[Path]:
+    """The files of `mmlib` that a notebook reaches; all of them if its code cannot be parsed."""
+    try:
+        return claims.module_closure(notebook)
+    except SyntaxError:
+        return set((root / "mmlib").rglob("*.py"))
+    except (ValueError, KeyError) as error:
+        raise BuildError(
+            f"notebooks/{notebook.name}: not a notebook ({error}); mend it, or take it out of the "
+            "table of contents"
+        ) from error
+
+
 def _execute_all(
-    layout: Layout, todo: list[Path], entries: dict, *, profile: str, recompute: bool
+    layout: Layout,
+    todo: list[Path],
+    entries: dict,
+    *,
+    profile: str,
+    recompute: bool,
+    settle: Callable[[list[Path]], None],
 ) -> dict[str, str]:
-    """Execute notebooks, the slowest first; return the failures by notebook."""
+    """Execute notebooks, the slowest first; return the failures by notebook.
+
+    Each that is done is settled at once: a build that is killed later executes it no second time.
+    """
     jupyter_path = layout.build / "jupyter"
     execute.install_kernel(jupyter_path)
+    if todo:
+        execute.list_fonts(jupyter_path)
     running: dict[Future, Path] = {}
     failures: dict[str, str] = {}
-    scratch = layout.build / "running" / profile
+    # An execution that outlived a killed build still writes: not where this one looks.
+    shutil.rmtree(layout.build / "running", ignore_errors=True)
+    scratch = layout.build / "running" / str(os.getpid())
     todo = sorted(todo, key=lambda path: -entries.get(path.stem, {}).get("seconds", 1e9))
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool, _cancelled_on_error(pool):
         for path in todo:
             last = entries.get(path.stem, {}).get("seconds")
             hint = f", last time {last:.0f} s" if last else ""
@@ -115,11 +179,23 @@ def _execute_all(
                 message = _accept(layout, path, scratch / path.name, job.result(), entries, profile)
                 if message:
                     failures[path.stem] = message
+                else:
+                    settle([path])
                 print(
                     f"book: {path.stem}: {message or 'done'} ({job.result().seconds:.0f} s)",
                     flush=True,
                 )
     return failures
+
+
+@contextlib.contextmanager
+def _cancelled_on_error(pool: ThreadPoolExecutor) -> Iterator[None]:
+    """Start nothing more after an interruption or a fault; what is running is waited for."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 def _accept(
@@ -128,7 +204,10 @@ def _accept(
     """Keep an execution that passes the gate; otherwise return why not."""
     found: list = []
     if output.is_file():
-        found = gate.problems(nbformat.read(output, as_version=4))
+        try:
+            found = gate.problems(nbformat.read(output, as_version=4))
+        except Exception as error:  # half written, on a full disk: of many kinds
+            found = [f"{output}: papermill left a damaged file ({type(error).__name__})"]
     if found or outcome.message or not output.is_file():
         reason = "; ".join(map(str, found[:3])) or outcome.message or "papermill wrote nothing"
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""

@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import yaml
 
-from builder import gate, state
-from builder.layout import BuildError, Layout, write_if_changed
+from builder import gate
+from builder.layout import BuildError, Layout, replace_folder, write_if_changed
 from builder.pages import Book, failed_page, failure_note, render
 
 STATIC = ("_static", "_templates")
@@ -31,40 +31,6 @@ THEBE = re.compile(
 )
 
 
-def fingerprint(layout: Layout, profile: str, data_roots: list[str]) -> str:
-    """A hash of everything that goes into the book, taken without importing `mmlib` (or torch).
-
-    Args:
-        layout: the checkout.
-        profile: the size.
-        data_roots: the folders that were searched for data by the last build.
-    """
-    root = layout.root
-    files = [root / name for name in ("_config.yml", "_toc.yml", "requirements.lock")]
-    folders = [
-        (root / "book", "**/*"),
-        (root / "notebooks", "*.ipynb"),
-        (root / "mmlib", "**/*.py"),
-        (root / "mmlib", "**/*.csv"),
-        (layout.executed(profile), "*.ipynb"),
-    ]
-    if os.environ.get("MMLIB_RESULTS"):
-        folders.append((Path(os.environ["MMLIB_RESULTS"]).expanduser(), "**/*"))
-    for folder, pattern in folders:
-        files += [path for path in folder.glob(pattern) if path.is_file()]
-    files = [path for path in files if "__pycache__" not in path.parts]
-    variables = ("MMLIB_DATA", "MMLIB_RESULTS", "XDG_CACHE_HOME")
-    return state.digest(
-        [
-            ("files", state.files_digest(files, root).encode()),
-            ("data", "\n".join(map(state.listing, map(Path, data_roots))).encode()),
-            ("profile", profile.encode()),
-            ("python", sys.version.encode()),
-            *((name, os.environ.get(name, "").encode()) for name in variables),
-        ]
-    )
-
-
 def publish(book: Book) -> list[str]:
     """Stage, build and check; return what went wrong. The finished book replaces the old one."""
     stage(book)
@@ -76,8 +42,7 @@ def publish(book: Book) -> list[str]:
         return failures or ["Sphinx wrote no index.html"]
     _prune(fresh)
     failures += check(fresh)
-    shutil.rmtree(book.layout.html, ignore_errors=True)
-    fresh.replace(book.layout.html)
+    replace_folder(fresh, book.layout.html)
     return failures
 
 
@@ -161,7 +126,8 @@ def _sphinx(layout: Layout, scratch: Path) -> list[str]:
         env=os.environ | {"TQDM_DISABLE": "1", "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     (layout.build / "sphinx.log").write_text(log, encoding="utf-8")

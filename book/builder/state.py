@@ -6,8 +6,14 @@ jupyter-cache keys on the cells alone and misses an edit of the library; dates m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from builder.layout import Layout
+
+Dates = dict[Path, tuple[int, ...]]
 
 
 def digest(parts: Iterable[tuple[str, bytes]]) -> str:
@@ -38,6 +44,69 @@ def listing(folder: Path, depth: int = 2) -> str:
         if path.is_dir():
             lines.append(listing(path, depth - 1))
     return "\n".join(lines)
+
+
+def sources(root: Path) -> list[Path]:
+    """The files of a checkout that people edit and that the book is made from."""
+    found = [root / name for name in ("_config.yml", "_toc.yml", "requirements.lock")]
+    for folder in ("book", "notebooks", "mmlib"):
+        found += _below(root / folder)
+    return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Files below a folder without caches, editors' copies and the recorded runs."""
+    for path in sorted(folder.glob("*")):
+        if path.name.startswith(".") or path.name.endswith("~") or path.name == "__pycache__":
+            continue
+        if path.is_file():
+            yield path
+        elif path.parts[-2:] != ("book", "results"):
+            yield from _below(path)
+
+
+def dates(paths: Iterable[Path]) -> Dates:
+    """When files were last changed, by any means: an edit that was undone is seen too."""
+    found: Dates = {}
+    for path in paths:
+        try:
+            about = path.stat()
+            found[path] = about.st_mtime_ns, about.st_ctime_ns, about.st_size
+        except FileNotFoundError:
+            found[path] = ()
+    return found
+
+
+def changed(before: Dates, after: Dates) -> set[Path]:
+    """The files whose dates differ, those that came or went included."""
+    return {path for path in {**before, **after} if before.get(path, ()) != after.get(path, ())}
+
+
+def fingerprint(layout: Layout, profile: str, data_roots: list[str]) -> str:
+    """A hash of everything that goes into the book, taken without importing `mmlib` (or torch).
+
+    Args:
+        layout: the checkout.
+        profile: the size.
+        data_roots: the folders that were searched for data by the last build.
+    """
+    root = layout.root
+    folders = [root / "book" / "results", layout.executed(profile)]
+    if os.environ.get("MMLIB_RESULTS"):
+        folders.append(Path(os.environ["MMLIB_RESULTS"]).expanduser())
+    files = sources(root)
+    for folder in folders:
+        files += [path for path in folder.glob("**/*") if path.is_file()]
+    variables = ("MMLIB_DATA", "MMLIB_RESULTS", "XDG_CACHE_HOME")
+    return digest(
+        [
+            ("files", files_digest(files, root).encode()),
+            ("data", "\n".join(map(listing, map(Path, data_roots))).encode()),
+            ("profile", profile.encode()),
+            ("python", sys.version.encode()),
+            *((name, os.environ.get(name, "").encode()) for name in variables),
+        ]
+    )
 
 
 def record_files(results: Path, profile: str, studies: Iterable[str]) -> list[Path]:
