@@ -126,7 +126,7 @@ def read_json(path: Path, default: Any) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON through a temporary file, so that a killed build leaves the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".tmp{os.getpid()}")
+    scratch = path.with_suffix(".part")  # one name: a build holds the lock, the next writes over it
     try:
         scratch.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         scratch.replace(path)

@@ -96,13 +96,13 @@ def test_kill_at_a_random_moment_and_resume(tmp_path):
     whole = tmp_path / "whole.pt"
     subprocess.run([sys.executable, script, whole], check=True)
     file = tmp_path / "killed.pt"
-    kills = 0
+    kills, delays = 0, random.Random(0)
     for _ in range(20):
         command = [sys.executable, script, file]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
             child.stdout.readline()
             try:
-                child.wait(0.05 + 0.3 * random.random())
+                child.wait(0.05 + 0.3 * delays.random())
                 break
             except subprocess.TimeoutExpired:
                 child.send_signal(signal.SIGKILL)
