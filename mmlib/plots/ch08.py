@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,12 +13,8 @@ from matplotlib.figure import Figure
 from mmlib.evidence import Runs
 from mmlib.measures.crossings import crossed_pairs, least_crossed_share
 from mmlib.plots import Look, interval, look
-from mmlib.plots.film import film
 from mmlib.studies.ch08.grids import LAYERS, SECOND
 from mmlib.studies.ch08.judged import LAMS
-
-if TYPE_CHECKING:
-    from IPython.display import HTML
 
 UNTRAINED = Look("untrained", "#8c8c8c", "x", ":")
 KINDS = {
@@ -114,8 +109,12 @@ def rows_of(runs: Runs, data: str) -> list[tuple[str, dict[str, np.ndarray], str
     return found
 
 
+def _shown(image: np.ndarray) -> np.ndarray:
+    return image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+
+
 def _tile(ax: Axes, image: np.ndarray) -> None:
-    ax.imshow(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1), vmin=0, vmax=255)
+    ax.imshow(_shown(image), vmin=0, vmax=255)
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
@@ -147,40 +146,31 @@ def strip(runs: Runs, data: str, pair: int, names: Sequence[str]) -> Figure:
     return figure
 
 
-def paths_film(runs: Runs, data: str, names: Sequence[str]) -> HTML:
-    """All pairs side by side, the weight behind a slider; rows as in `strip`."""
+def halfway(runs: Runs, data: str, names: Sequence[str]) -> Figure:
+    """All pairs, each a column: both images, and below them their mixes at one half as in `strip`.
+
+    Over each mix stands the class that another network sees.
+    """
     rows = rows_of(runs, data)
-    lams = rows[0][1]["lams"]
-    pairs = rows[0][1]["ends"]
-    frames = []
-    for step in range(len(lams)):
-        figure, axes = plt.subplots(
-            len(rows),
-            len(pairs),
-            figsize=(0.85 * len(pairs) + 1.5, 1.0 * len(rows) + 0.2),
-            squeeze=False,
-        )
-        for row, (label, arrays, images, judge) in enumerate(rows):
-            for pair in range(len(pairs)):
-                ax = axes[row, pair]
-                _tile(ax, arrays[images][pair, step])
-                seen = names[int(arrays[f"eye_{judge}"][pair, step])]
-                ax.set_title(seen, fontsize=9, loc="center", pad=2)
-            axes[row, 0].set_ylabel(
-                label.replace(", ", "\n"), rotation=0, ha="right", va="center", fontsize=9
-            )
-        frames.append(figure)
-    ends = ", ".join(f"{names[b]} to {names[a]}" for a, b in pairs)
-    return film(
-        frames,
-        [f"λ = {lam:.1f}" for lam in lams],
-        f"Images of {len(pairs)} paths, {ends}: pixel mixes above, decoded hidden mixes below.",
-        caption=f"Paths from λ = 0 to 1: {ends}. Over each image the class that another network "
-        "sees.",
-        start=len(lams) // 2,
-        interval=500,
-        dpi=66,
+    pairs, last = rows[0][1]["ends"], len(rows[0][1]["lams"]) - 1
+    shown = [("one image", *rows[0][1:], last), ("the other", *rows[0][1:], 0)]
+    shown += [(*row, last // 2) for row in rows]
+    figure, axes = plt.subplots(
+        len(shown),
+        len(pairs),
+        figsize=(0.85 * len(pairs) + 1.5, 0.95 * len(shown)),
+        squeeze=False,
     )
+    for row, (label, arrays, images, judge, step) in enumerate(shown):
+        for pair in range(len(pairs)):
+            ax = axes[row, pair]
+            _tile(ax, arrays[images][pair, step])
+            seen = names[int(arrays[f"eye_{judge}"][pair, step])]
+            ax.set_title(seen, fontsize=8, loc="center", pad=2)
+        axes[row, 0].set_ylabel(
+            label.replace(", ", "\n"), rotation=0, ha="right", va="center", fontsize=8
+        )
+    return figure
 
 
 # ------------------------------------------------------------------------------ section 1

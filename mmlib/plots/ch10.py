@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,19 +18,14 @@ from mmlib.measures import whitened
 from mmlib.measures.drawings import RECTILINEAR_CROSSINGS
 from mmlib.plots import curve, look, points
 from mmlib.plots.ch10_theory import drawing
-from mmlib.plots.film import film
 from mmlib.studies.ch10.moving import Moved, floor_of, line_conflict
 from mmlib.studies.ch10.spiral import WATCHED, by_method
-
-if TYPE_CHECKING:
-    from IPython.display import HTML
 
 _WAYS = {
     "mixed": ("mixed loss moves the points", "#d55e00", "D"),
     "fixed": ("points stay", "#e69f00", "v"),
     "none": ("unmixed loss moves the points", "#4d4d4d", "o"),
 }
-_FRAMES = 16  # of a film
 _CLASSES = (("#0072b2", "s"), ("#d55e00", "D"))
 
 
@@ -45,27 +39,27 @@ def _plane(p: np.ndarray, axes: np.ndarray) -> np.ndarray:
     return p if p.shape[1] == 2 else (p - p.mean(0)) @ axes
 
 
-def moving_frame(moved: Moved, frame: int, start: int, alpha: float, axes: np.ndarray) -> Figure:
-    """One moment: the points of a start, and its loss up to there."""
-    figure = Figure(figsize=(6.4, 2.9))  # a film has many, which pyplot need not keep open
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
-    p = moved.points[frame, start]
-    if p.shape[1] == 1:
-        _arcs_of(left, p[:, 0])
-        left.set_title("on a line")
-    else:
-        count = drawing(left, _plane(p, axes))
-        crossing = f"{count} crossing{'' if count == 1 else 's'}"
-        note = crossing if p.shape[1] == 2 else "seen along two main axes"
-        left.set_title(note, fontsize=9)
-    steps = np.maximum(moved.steps, 0.7)
-    right.plot(steps, moved.losses[:, start], color="#d55e00", alpha=0.25)
-    right.plot(steps[: frame + 1], moved.losses[: frame + 1, start], color="#d55e00", label="loss")
-    right.plot(steps[frame], moved.losses[frame, start], "D", color="#d55e00")
+def moving_points(moved: Moved, alpha: float, start: int = 0) -> Figure:
+    """One start: its points and segments at the start, half way and at the end, and its loss."""
+    figure, axes = plt.subplots(1, 4, figsize=(7.6, 2.3), width_ratios=(1, 1, 1, 1.35))
+    last = moved.points[-1, start]
+    _, _, vectors = np.linalg.svd(last - last.mean(0), full_matrices=False)
+    frames = len(moved.steps)
+    for ax, frame in zip(axes[:3], (0, frames // 2, frames - 1), strict=True):
+        p, note = moved.points[frame, start], f"update {moved.steps[frame]}"
+        if p.shape[1] == 1:
+            _arcs_of(ax, p[:, 0])
+        else:
+            count = drawing(ax, _plane(p, vectors[:2].T))
+            if p.shape[1] == 2:
+                note += f", {count} crossing{'' if count == 1 else 's'}"
+        ax.set_title(note, fontsize=8.5)
+    steps, right = np.maximum(moved.steps, 0.7), axes[3]
+    right.plot(steps, moved.losses[:, start], color="#d55e00", label="loss")
     right.axhline(moved.floor, color="black", linestyle=":", label="floor E H(T)")
-    if p.shape[1] == 1:
-        own = [moved.floor + line_conflict(q[start], alpha) for q in moved.points[: frame + 1]]
-        right.plot(steps[: frame + 1], own, "--", color="#0072b2", label="floor of the points")
+    if last.shape[1] == 1:
+        own = [moved.floor + line_conflict(q[start], alpha) for q in moved.points]
+        right.plot(steps, own, "--", color="#0072b2", label="floor of the points")
     top = moved.losses[:, start].max()
     right.set(xscale="log", xlabel="update", ylabel="mixed loss, nats", ylim=(0, 1.05 * top))
     right.legend(fontsize=7.5, loc="upper right")
@@ -83,17 +77,6 @@ def _arcs_of(ax: Axes, at: np.ndarray) -> None:
         ax.text(one, -0.04 * np.ptp(at), str(k), ha="center", va="top", fontsize=8)
     ax.set(yticks=[], aspect="equal")
     ax.grid(False)
-
-
-def moving_film(moved: Moved, alpha: float, alt: str, caption: str = "", start: int = 0) -> HTML:
-    """Return the film of one start, from random points to the end of training."""
-    last = moved.points[-1, start]
-    _, _, vectors = np.linalg.svd(last - last.mean(0), full_matrices=False)
-    frames = [
-        moving_frame(moved, frame, start, alpha, vectors[:2].T) for frame in range(len(moved.steps))
-    ]
-    labels = [f"update {step}" for step in moved.steps]
-    return film(frames, labels, alt, caption=caption, start=len(frames) - 1, dpi=80)
 
 
 def _chosen(runs: Runs, classes: int, dim: int, way: str, noise: float = 0.0) -> np.ndarray:
@@ -211,26 +194,26 @@ def data(turns: float, noise: float, seed: int) -> Figure:
     return figure
 
 
-def code_frame(codes: np.ndarray, y: np.ndarray, names: Sequence[str]) -> Figure:
-    """Codes of several methods at one moment: as they are, and whitened as a whole."""
-    figure = Figure(figsize=(1.9 * len(names), 4.0))
-    axes = figure.subplots(2, len(names), squeeze=False)
-    for column, (name, h) in enumerate(zip(names, codes, strict=True)):
-        _cloud(axes[0, column], h, y)
-        _cloud(axes[1, column], whitened(torch.from_numpy(h.astype(float))).numpy(), y)
-        axes[0, column].set_title(look(name).label, fontsize=9)
-    axes[0, 0].set_ylabel("code")
-    axes[1, 0].set_ylabel("whitened")
-    return figure
-
-
-def spiral_film(runs: Runs, alt: str, caption: str = "") -> HTML:
-    """Return the film of the codes of one seed while their networks train."""
+def spiral_codes(runs: Runs) -> Figure:
+    """Codes of the methods of one seed, whitened while they train and as they are at the end."""
     row = runs.table.index[0]
     arrays, names = runs.arrays(row), runs.table.loc[row, "methods"]
-    frames = [code_frame(codes, arrays["labels"], names) for codes in arrays["codes"]]
-    labels = [f"epoch {epoch}" for epoch in arrays["epochs"]]
-    return film(frames, labels, alt, caption=caption, start=len(frames) - 1, dpi=75)
+    last = len(arrays["epochs"]) - 1
+    shown = [(moment, True) for moment in sorted({last // 3, 2 * last // 3, last})] + [
+        (last, False)
+    ]
+    figure, axes = plt.subplots(
+        len(shown), len(names), figsize=(1.8 * len(names), 1.75 * len(shown)), squeeze=False
+    )
+    for line, (moment, white) in enumerate(shown):
+        for column, name in enumerate(names):
+            h = torch.from_numpy(arrays["codes"][moment, column].astype(float))
+            _cloud(axes[line, column], whitened(h) if white else h, arrays["labels"])
+            if line == 0:
+                axes[line, column].set_title(look(name).label, fontsize=9)
+        how = "whitened" if white else "as it is"
+        axes[line, 0].set_ylabel(f"epoch {arrays['epochs'][moment]}\n{how}", fontsize=8.5)
+    return figure
 
 
 MEASURES = {

@@ -103,13 +103,13 @@ def test_the_barrier_has_its_peak_on_the_side_of_the_triangle():
 
 
 @pytest.mark.parametrize(("classes", "dim"), [(3, 1), (4, 2), (5, 3), (2, 2)])
-def test_films_of_moving_points_in_any_dimension(classes, dim):
+def test_moving_points_in_any_dimension(classes, dim):
     moved = ch10.move(classes, dim, starts=2, steps=6, width=8)
-    page = figures.moving_film(moved, 1.0, "points that move", start=1)
-    assert page.data.count("base64,") == 2 and "update 6" in page.data
-    frame = figures.moving_frame(moved, 2, 0, 1.0, np.eye(dim, 2))
-    right = frame.axes[1]
-    assert line_of(right, "loss").get_ydata() == pytest.approx(moved.losses[:3, 0])
+    *drawings, right = figures.moving_points(moved, 1.0, start=1).axes
+    titles = [ax.get_title() or ax.get_title("left") for ax in drawings]
+    assert "update 0" in titles[0] and "update 6" in titles[2]
+    assert all(("crossing" in title) == (dim == 2) for title in titles)
+    assert line_of(right, "loss").get_ydata() == pytest.approx(moved.losses[:, 1])
     labels = [one.get_label() for one in right.lines]
     assert ("floor of the points" in labels) == (dim == 1)
 
@@ -140,18 +140,20 @@ def test_spirals_are_drawn_by_method(runs):
     assert drawn == pytest.approx([row[f"conflict_{name}"] for name in row["methods"]])
     left, _ = figures.spiral_curves(spirals, 2.0).axes
     assert left.lines[0].get_ydata()[-1] == pytest.approx(row["ratio_none"], rel=1e-4)
-    page = figures.spiral_film(film, "codes").data
-    assert "epoch 2" in page
+    axes = figures.spiral_codes(film).axes
     arrays = film.arrays(0)
-    frame = figures.code_frame(arrays["codes"][-1], arrays["labels"], ch10.SHOWN)
-    assert len(frame.axes) == 2 * len(ch10.SHOWN)
+    last = np.concatenate([c.get_offsets() for c in axes[-len(ch10.SHOWN)].collections])
+    of_class = np.argsort(arrays["labels"], kind="stable")
+    np.testing.assert_allclose(last, arrays["codes"][-1, 0][of_class], rtol=1e-6)
+    assert f"epoch {arrays['epochs'][-1]}" in axes[-len(ch10.SHOWN)].get_ylabel()
 
 
 @pytest.mark.parametrize("code", [1, 3])
 def test_codes_of_other_widths_are_drawn(code):
-    h = np.random.default_rng(0).normal(size=(1, 40, code))
-    frame = figures.code_frame(h, np.arange(40) % 2, ["none"])
-    assert len(frame.axes[0].collections) == 2
+    h = np.random.default_rng(0).normal(size=(40, code))
+    _, ax = plt.subplots()
+    figures._cloud(ax, h, np.arange(40) % 2)
+    assert len(ax.collections) == 2 and len(ax.collections[0].get_offsets()) == 20
 
 
 def test_comparisons_are_paired(runs):

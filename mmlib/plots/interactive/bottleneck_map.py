@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from mmlib.evidence import Runs
@@ -19,6 +18,9 @@ from mmlib.plots import look
 from mmlib.plots.ch09 import CLASSES, plane
 from mmlib.plots.interactive.frame import Choice, Slider, interactive
 from mmlib.studies.ch09.experiments import PICTURED, SIDE
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 LAMS = tuple(round(0.02 * step, 2) for step in range(51))
 _LEVELS = 20  # of confidence in a map, see `mmlib.studies.ch09.experiments.picture`

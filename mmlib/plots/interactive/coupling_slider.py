@@ -7,12 +7,11 @@ script only places points between partners.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import HTML
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -20,6 +19,9 @@ from mmlib.checks import integer
 from mmlib.plots.interactive.frame import Choice, Slider, interactive
 from mmlib.studies.ch13 import fields
 from mmlib.studies.ch13.couplings import Pairs, independent_pairs, intrusion, mixes, shapes
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 LAMS = tuple(round(0.05 * step, 2) for step in range(21))
 _COLOURS = ("#174a7e", "#e6912c")

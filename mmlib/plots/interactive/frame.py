@@ -12,13 +12,15 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from mmlib.checks import integer
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 # Colours of the page where it has a theme; a notebook elsewhere has none, hence the second values.
 _STYLE = """
@@ -170,6 +172,8 @@ def interactive(
         >>> "[1,2]" in page.data, page.data.count("<label>")
         (True, 1)
     """
+    from IPython.display import HTML  # here: pages and notebooks alone need it
+
     if not controls:
         raise ValueError("controls: expected at least one, but got none")
     names = [control.name for control in controls]

@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import HTML
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -22,6 +21,9 @@ from mmlib.checks import choice
 from mmlib.mixing import mix_at, soft_cross_entropy, soft_targets
 from mmlib.mixing.forward import eval_mode
 from mmlib.plots.interactive.frame import Choice, Slider, interactive
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 LAMS = tuple(round(0.05 * step, 2) for step in range(21))
 
