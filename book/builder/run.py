@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat
 
-from builder import claims, execute, gate, pages, site, state
+from builder import claims, execute, gate, pages, site, state, typed
 from builder.layout import BuildError, Layout, read_json, restore_folder, write_json
 
 WORKERS = 2
@@ -152,6 +152,8 @@ def _execute_all(
     # An execution that outlived a killed build still writes: not where this one looks.
     shutil.rmtree(layout.build / "running", ignore_errors=True)
     scratch = layout.build / "running" / str(os.getpid())
+    # Prose stands beside the recorded runs; others may by chance give a number that it states.
+    as_written = profile != "smoke" and not recompute
     todo = sorted(todo, key=lambda path: -entries.get(path.stem, {}).get("seconds", 1e9))
     with ThreadPoolExecutor(WORKERS) as pool, _cancelled_on_error(pool):
         for path in todo:
@@ -176,7 +178,8 @@ def _execute_all(
                 )
             for job in done:
                 path = running.pop(job)
-                message = _accept(layout, path, scratch / path.name, job.result(), entries, profile)
+                output, outcome = scratch / path.name, job.result()
+                message = _accept(layout, path, output, outcome, entries, profile, as_written)
                 if message:
                     failures[path.stem] = message
                 else:
@@ -199,15 +202,24 @@ def _cancelled_on_error(pool: ThreadPoolExecutor) -> Iterator[None]:
 
 
 def _accept(
-    layout: Layout, path: Path, output: Path, outcome: execute.Outcome, entries: dict, profile: str
+    layout: Layout,
+    path: Path,
+    output: Path,
+    outcome: execute.Outcome,
+    entries: dict,
+    profile: str,
+    as_written: bool,
 ) -> str:
     """Keep an execution that passes the gate; otherwise return why not."""
     found: list = []
     if output.is_file():
         try:
-            found = gate.problems(nbformat.read(output, as_version=4))
+            notebook = nbformat.read(output, as_version=4)
+            found = gate.problems(notebook)
         except Exception as error:  # half written, on a full disk: of many kinds
             found = [f"{output}: papermill left a damaged file ({type(error).__name__})"]
+        if as_written and not found:
+            found = typed.problems(notebook, typed.printed_numbers(layout.root))
     if found or outcome.message or not output.is_file():
         reason = "; ".join(map(str, found[:3])) or outcome.message or "papermill wrote nothing"
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""

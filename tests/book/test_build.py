@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from builder import execute, run, site
+from builder.excerpts import RECORD
 from builder.layout import BuildError, Layout, exclusive
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -192,3 +193,17 @@ def test_command_line_refuses_an_unknown_profile():
         text=True,
     )
     assert done.returncode == 2 and "banana" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_number_typed_by_hand_is_refused_beside_recorded_runs_only(checkout, executions):
+    typed = notebook("01", "share()")
+    typed.cells[2].source = "The share is 1.45 %."
+    shown = {RECORD: "0.014512"}
+    typed.cells[3].outputs = [
+        new_output("display_data", data=shown, metadata={"scrapbook": {"name": "c01-share"}})
+    ]
+    nbformat.write(typed, checkout.root / "notebooks" / "01_manifold_mixup.ipynb")
+    (message,) = run.build(checkout, profile="quick")
+    assert "01_manifold_mixup" in message and "1.45 % by hand, which is c01-share" in message
+    assert run.build(checkout, profile="quick", recompute=True) == []
+    assert run.build(checkout, profile="smoke") == []
