@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import yaml
 
-from builder import gate
+from builder import gate, typed
 from builder.layout import BuildError, Layout, replace_folder, write_if_changed
 from builder.pages import Book, failed_page, failure_note, render
 
@@ -30,13 +30,22 @@ THEBE = re.compile(
     re.S | re.X,
 )
 
+# What the theme writes and a screen reader stumbles over: a control without a name, a former role.
+MENDED = (
+    (
+        '<summary><span class="toctree-toggle"',
+        '<summary aria-label="pages of this part"><span class="toctree-toggle"',
+    ),
+    ('role="doc-biblioentry"', 'role="listitem"'),
+)
+
 
 def publish(book: Book) -> list[str]:
     """Stage, build and check; return what went wrong. The finished book replaces the old one."""
     stage(book)
     scratch = book.layout.build / "sphinx"
     shutil.rmtree(scratch, ignore_errors=True)
-    failures = book.ledger[1] + _sphinx(book.layout, scratch)
+    failures = book.ledger[1] + _typed_pages(book) + _sphinx(book.layout, scratch)
     fresh = scratch / "_build" / "html"
     if not (fresh / "index.html").is_file():
         return failures or ["Sphinx wrote no index.html"]
@@ -44,6 +53,15 @@ def publish(book: Book) -> list[str]:
     failures += check(fresh)
     replace_folder(fresh, book.layout.html)
     return failures
+
+
+def _typed_pages(book: Book) -> list[str]:
+    if book.profile == "smoke":  # other numbers than those beside which the pages were written
+        return []
+    layout = book.layout
+    names = [name for name in layout.toc_files() if not name.startswith("notebooks/")]
+    texts = {f"{name}.md": (layout.root / f"{name}.md").read_text("utf-8") for name in names}
+    return typed.page_problems(texts, layout.executed(book.profile), layout.root)
 
 
 def stage(book: Book) -> None:
@@ -155,10 +173,13 @@ def _explained(warning: str) -> str:
 
 
 def _prune(site: Path) -> None:
-    """Delete what no page needs: most of MathJax, source maps, translations, live-code scripts."""
+    """Delete what no page needs (most of MathJax, live code), mend what the theme writes."""
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        path.write_text(THEBE.sub("", text), encoding="utf-8")
+        text = THEBE.sub("", text)
+        for before, after in MENDED:
+            text = text.replace(before, after)
+        path.write_text(text, encoding="utf-8")
     for path in site.glob("_static/sphinx-thebe*"):
         path.unlink()
     for root in site.glob("_static/**/mathjax"):
