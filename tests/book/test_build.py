@@ -195,7 +195,10 @@ def test_command_line_refuses_an_unknown_profile():
     assert done.returncode == 2 and "banana" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_number_typed_by_hand_is_refused_beside_recorded_runs_only(checkout, executions):
+def test_a_number_typed_by_hand_is_refused_beside_recorded_runs_only(
+    checkout, executions, monkeypatch
+):
+    monkeypatch.setattr(run.site, "publish", lambda book: [])
     typed = notebook("01", "share()")
     typed.cells[2].source = "The share is 1.45 %."
     shown = {RECORD: "0.014512"}
