@@ -1,6 +1,6 @@
 """The finished book as one file, and as a PDF printed from it.
 
-Every page of the built site becomes a section of one document that holds its styles, scripts,
+Every page of the built site becomes a part of one document that holds its styles, scripts,
 pictures and the typesetting of its equations, so that it can be sent and opened anywhere.
 """
 
@@ -75,8 +75,9 @@ def one_file(layout: Layout) -> str:
         + "</ol>"
         for caption, group in grouped
     )
+    # No <section>: scripts of a page hide its sections by how deep they lie in each other.
     body = "\n".join(
-        f'<section class="mm-page" id="{known[name, ""]}">{article.decode_contents()}</section>'
+        f'<div class="mm-page" id="{known[name, ""]}">{article.decode_contents()}</div>'
         for name, article in articles.items()
     )
     return DOCUMENT.format(
@@ -100,7 +101,7 @@ def _article(name: str, page: BeautifulSoup) -> Tag:
     article = page.find("article")
     if not isinstance(article, Tag):
         raise BuildError(f"{name}.html: expected an <article>, but found none")
-    for tag in article.select("a.headerlink, script[src]"):
+    for tag in article.select("a.headerlink, script[src], p.mm-offline"):
         tag.decompose()
     return article
 
@@ -259,9 +260,10 @@ def print_pdf(source: Path, target: Path) -> None:
 
 
 def publish(layout: Layout, files: list[Path]) -> list[Path]:
-    """Lay the files beside the built pages and link them from the first page, where it has room.
+    """Lay the files beside the built pages and link them from the first page.
 
-    The first page has room in a paragraph of class ``mm-offline``, which the next build restores.
+    The links are the paragraph of class ``mm-offline`` if the page has one, else its last. The next
+    build takes them away together with the files.
     """
     folder = layout.html / "_downloads"
     folder.mkdir(exist_ok=True)
@@ -273,8 +275,12 @@ def publish(layout: Layout, files: list[Path]) -> list[Path]:
         f"({file.stat().st_size / 1e6:.0f} MB)"
         for file in placed
     )
+    line = f'<p class="mm-offline">To keep: {links}</p>'
     text = page.read_text(encoding="utf-8")
-    page.write_text(
-        MARK.sub(lambda _: f'<p class="mm-offline">To keep: {links}</p>', text), encoding="utf-8"
-    )
+    if MARK.search(text):
+        text = MARK.sub(lambda _: line, text, count=1)
+    else:
+        before, end, after = text.rpartition("</article>")
+        text = f"{before}{line}\n{end}{after}"
+    page.write_text(text, encoding="utf-8")
     return placed
