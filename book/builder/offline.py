@@ -22,6 +22,7 @@ from builder.layout import BuildError, Layout
 from builder.offline_document import DOCUMENT, DRIVER
 
 NAME = "manifold-mixup-tested"
+FOLDER = "_static/offline"  # in the built site; what lies under _static is no page of the book
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 LARGEST_DOWNLOAD = 3_000_000  # bytes of a linked file that is put into the document
 # Scripts of the theme's frame and of its search: the document has neither.
@@ -265,13 +266,13 @@ def publish(layout: Layout, files: list[Path]) -> list[Path]:
     The links are the paragraph of class ``mm-offline`` if the page has one, else its last. The next
     build takes them away together with the files.
     """
-    folder = layout.html / "_downloads"
-    folder.mkdir(exist_ok=True)
+    folder = layout.html / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
     placed = [Path(shutil.copyfile(file, folder / file.name)) for file in files]
     page = layout.html / "book" / "index.html"
     words = {".html": "the whole book in one file", ".pdf": "the book as a PDF"}
     links = " · ".join(
-        f'<a href="../_downloads/{file.name}" download>{words[file.suffix]}</a> '
+        f'<a href="../{FOLDER}/{file.name}" download>{words[file.suffix]}</a> '
         f"({file.stat().st_size / 1e6:.0f} MB)"
         for file in placed
     )

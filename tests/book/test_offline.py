@@ -121,7 +121,9 @@ def test_without_chromium_the_one_file_is_still_made_and_linked(layout, capsys, 
     assert (layout.build / f"{offline.NAME}.html").is_file()
     assert not (layout.build / f"{offline.NAME}.pdf").exists()
     index = (layout.html / "book/index.html").read_text()
-    assert f'href="../_downloads/{offline.NAME}.html" download' in index and ".pdf" not in index
+    assert (
+        f'href="../{offline.FOLDER}/{offline.NAME}.html" download' in index and ".pdf" not in index
+    )
     assert command.main(["--root", str(layout.root), "--no-pdf"]) == 0
     assert (layout.html / "book/index.html").read_text() == index  # linked once
     assert "mm-offline" not in (layout.build / f"{offline.NAME}.html").read_text()
@@ -132,9 +134,9 @@ def test_a_first_page_without_room_is_linked_at_its_end(layout):
     index.write_text(index.read_text().replace('<p class="mm-offline" hidden></p>', ""))
     for _ in range(2):
         assert command.main(["--root", str(layout.root), "--no-pdf"]) == 0
-    assert index.read_text().count("_downloads/") == 1
+    assert index.read_text().count(offline.FOLDER) == 1
     assert re.search(r'<p class="mm-offline">.*</p>\s*</article>', index.read_text())
-    assert (layout.html / "_downloads" / f"{offline.NAME}.html").is_file()
+    assert (layout.html / offline.FOLDER / f"{offline.NAME}.html").is_file()
 
 
 @pytest.mark.skipif(
