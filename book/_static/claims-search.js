@@ -32,7 +32,7 @@
     const words = phrase.split(/\s+/).filter(Boolean);
     if (!words.length) return;
     const rank = (entry) => {
-      const id = entry.id.toLowerCase();
+      const id = entry.id.toLowerCase().replace(",", "");
       return id === phrase ? 0 : id.includes(phrase) ? 1 : 2;
     };
     const found = window.mmClaims.filter((entry) => matches(entry, words)).sort((a, b) => rank(a) - rank(b));

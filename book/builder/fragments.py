@@ -44,6 +44,12 @@ def badge(verdict: str) -> str:
     return f'<span class="mm-verdict {css(verdict)}">{escape(verdict)}</span>'
 
 
+def linked_badge(row: Row) -> str:
+    """The verdict on a claim as a link to its evidence."""
+    claim = escape(row["id"])
+    return f'<a href="ledger.html#{claim}" title="{claim}">{badge(row["verdict"])}</a>'
+
+
 def bar(counts: Mapping[str, int]) -> str:
     """A stacked bar of verdicts, with the counts as its text alternative."""
     words = in_words(counts)

@@ -100,6 +100,7 @@ class Book:
             "status": fragments.status(self.status_rows()),
             "performance": fragments.performance(self.bench),
             "badge": fragments.badge,
+            "verdict": lambda name: fragments.linked_badge(by_id[name]),
             "stated": lambda name: fragments.stated(by_id[name], self.linked),
             "value": self.excerpts.value,
             "picture": self.excerpts.picture,

@@ -101,6 +101,11 @@ def test_the_dashboard_leads_to_texts_sections_and_verdicts(row):
     assert "&lt;b&gt;" in text and text.count("mm-item") == 2
 
 
+def test_a_verdict_in_a_sentence_is_computed_and_leads_to_its_row(row):
+    link = fragments.linked_badge(row(id="X-2", verdict="inconclusive"))
+    assert 'href="ledger.html#X-2"' in link and "mm-inconclusive" in link
+
+
 def test_held_counts_what_was_tested_and_refuses_an_unknown_kind(row):
     rows = [row(verdict="supported"), row(verdict="contradicted"), row()]
     assert landing.held(rows, "identity") == "1 of 2"
