@@ -1,4 +1,4 @@
-# make book | check | test | lab | bench | clean.   Nothing has to be installed first: Python and make.
+# make book | check | offline | test | lab | bench | clean.   Nothing has to be installed first: Python and make.
 #
 #   make book PROFILE=smoke   sizes: smoke, quick (default), paper
 #   make book RECOMPUTE=1     run every study again instead of loading recorded runs
@@ -14,7 +14,7 @@ READY     := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book check test lab bench clean
+.PHONY: help book check offline test lab bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
@@ -30,6 +30,10 @@ test: $(READY)
 # The finished book in a browser: a book that is being written is not a fault of the code.
 check: $(READY)
 	$(PY) -m pytest -n 2 -rs tests/browser
+
+# The book as one file, and a PDF printed from it where there is a Chromium.
+offline: book
+	@$(PY) book/offline.py
 
 lab: $(READY)
 	$(PY) -m jupyter lab --notebook-dir=notebooks
