@@ -127,20 +127,3 @@ def status(chapters: Iterable[Mapping[str, Any]]) -> str:
             f"| {row['seconds']} | {row['finished']} | {row['data']} |"
         )
     return "\n".join(lines)
-
-
-def performance(bench: Mapping[str, Any] | None) -> str:
-    """The table of `make bench`, or the command that makes it."""
-    if not bench:
-        return "Nothing is recorded yet: run `make bench`."
-    lines = [
-        "| what is compared | ratio | range over repeats | repeats | aim | met |",
-        "|---|---:|---|---:|---|---|",
-    ]
-    for name, row in bench["results"].items():
-        lines.append(
-            f"| {name} | {row['ratio']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {row['n']} "
-            f"| {row['aim']} | {'yes' if row['ok'] else '**no**'} |"
-        )
-    where = ", ".join(f"{key} {value}" for key, value in bench["conditions"].items())
-    return "\n".join(lines) + f"\n\nMeasured on: {where}."

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from builder import claims, find, fragments, landing, ledger_page
+from builder import benchmarks, claims, find, fragments, landing, ledger_page, reference, times
 from builder.cards import Card, cards
 from builder.excerpts import Excerpts
 from builder.layout import BuildError, Layout, read_json
@@ -44,8 +44,10 @@ class Book:
     @cached_property
     def chapters(self) -> list[dict[str, str]]:
         """All chapters, planned ones included."""
-        path = self.layout.root / "book" / "chapters.yml"
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return self._yaml("chapters.yml")
+
+    def _yaml(self, name: str) -> Any:
+        return yaml.safe_load((self.layout.root / "book" / name).read_text(encoding="utf-8"))
 
     @cached_property
     def linked(self) -> set[str]:
@@ -98,7 +100,12 @@ class Book:
             "ledger": ledger_page.ledger(self.rows, self.cards),
             "find": find.find(self.items, self.rows, self.cards),
             "status": fragments.status(self.status_rows()),
-            "performance": fragments.performance(self.bench),
+            "performance": benchmarks.page(self.bench, self._yaml("benchmarks.yml")),
+            "times": lambda profile: times.table(claims.results_root(), profile, self.chapters),
+            "bibtex": reference.bibtex(reference.citation(self.layout.root)),
+            "version": reference.citation(self.layout.root)["version"],
+            "changelog": reference.changelog(self.layout.root),
+            "licence": reference.licence(self.layout.root),
             "badge": fragments.badge,
             "verdict": lambda name: fragments.linked_badge(by_id[name]),
             "stated": lambda name: fragments.stated(by_id[name], self.linked),

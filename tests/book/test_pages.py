@@ -1,4 +1,4 @@
-"""Prose pages: code on them runs, numbers in them come from somewhere, ledger rows are grouped."""
+"""Prose pages: numbers in them come from somewhere, ledger rows are grouped."""
 
 from __future__ import annotations
 
@@ -11,27 +11,6 @@ from builder.layout import BuildError, Layout
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / f"{name}.md" for name in Layout(ROOT).toc_files() if not name.startswith("note")]
-BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.M | re.S)
-
-
-def run_code_of(page: str, at_least: int) -> None:
-    blocks = BLOCK.findall((ROOT / "book" / page).read_text(encoding="utf-8"))
-    assert len(blocks) >= at_least
-    space: dict = {"__name__": "page"}
-    for block in blocks:
-        exec(compile(block, f"book/{page}", "exec"), space)
-
-
-def test_code_on_the_scale_page_runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMLIB_RESULTS", str(tmp_path))
-    run_code_of("scale.md", at_least=1)
-
-
-def test_code_on_the_use_page_runs_in_order(capsys):
-    run_code_of("use_it.md", at_least=5)
-    said = capsys.readouterr().out.splitlines()
-    assert "epochs was 3, now 4" in said[0]
-    assert "alpha" in said[1] and "layr1" in said[2] and "eval" in said[3]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
