@@ -1,10 +1,7 @@
 // On the search page: claims and numbered items above the pages. The index of the pages splits an
 // id such as MM1-T8-nll at its hyphens; here ids, parts of ids and words are found as they stand.
 (() => {
-  // Summaries of the pages are fetched, which a browser forbids for a book on disk.
-  if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   const here = document.currentScript.src;
-  const root = new URL("../", here);
 
   const matches = (entry, words) => {
     const text = `${entry.id} ${entry.text} ${entry.where}`.toLowerCase();
@@ -14,7 +11,7 @@
   const line = (entry) => {
     const item = document.createElement("li");
     const link = document.createElement("a");
-    link.href = new URL(entry.page, root);
+    link.href = new URL(`../${entry.page}`, here);
     link.textContent = entry.id;
     item.append(link, " ");
     if (entry.verdict) {
@@ -46,7 +43,7 @@
     part.append(heading, list);
     if (found.length > 20) {
       const more = document.createElement("a");
-      more.href = new URL(`book/ledger.html?words=${encodeURIComponent(asked.trim())}`, root);
+      more.href = new URL(`../book/ledger.html?words=${encodeURIComponent(asked.trim())}`, here);
       more.textContent = `${found.length} found: the claims among them in the ledger`;
       part.append(more);
     }
@@ -57,6 +54,8 @@
     const results = document.getElementById("search-results");
     const asked = new URLSearchParams(location.search).get("q");
     if (!results || !asked) return;
+    // Summaries of the pages are fetched, which a browser forbids for a book on disk.
+    if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
     const script = document.createElement("script");
     script.src = new URL("claims.js", here);
     script.addEventListener("load", () => show(results, asked));

@@ -19,7 +19,7 @@ document.addEventListener("DOMContentLoaded", () => {
       list.hidden = !list.querySelector(".mm-item:not([hidden])");
       if (list.previousElementSibling?.matches("h3")) list.previousElementSibling.hidden = list.hidden;
     }
-    for (const part of document.querySelectorAll("article section section")) {
+    for (const part of form.closest("section").querySelectorAll("section")) {
       if (!part.matches(".mm-item")) part.hidden = !part.querySelector(".mm-item:not([hidden])");
     }
     form.elements.shown.textContent = phrase ? `${kept.size} of ${items.length}` : `${items.length} items`;

@@ -41,10 +41,8 @@ document.addEventListener("DOMContentLoaded", () => {
       row.hidden = !keep;
       count += keep;
     }
-    for (const row of rows) {
-      for (let part = row.closest("section"); part?.closest("section section"); part = part.parentElement.closest("section")) {
-        part.hidden = !part.querySelector(".mm-row:not([hidden])");
-      }
+    for (const part of form.closest("section").querySelectorAll("section")) {
+      part.hidden = !part.querySelector(".mm-row:not([hidden])");
     }
     field("shown").textContent = count === rows.length ? `${count} claims` : `${count} of ${rows.length} claims`;
   };

@@ -122,7 +122,7 @@ def _figure(card: Card | None) -> str:
         return ""
     address = f"../notebooks/{card.chapter}.html#{card.figure}"
     return (
-        f'<figure><a href="{escape(address)}"><img src="../_images/{card.image}" loading="lazy" '
+        f'<figure class="mm-again"><a href="{escape(address)}"><img src="../_images/{card.image}" loading="lazy" '
         f'alt="{escape(card.alt)}"></a><figcaption>The figure above the verdict, '
         f"in chapter {escape(card.chapter[:2])}.</figcaption></figure>"
     )

@@ -102,7 +102,8 @@ def _article(name: str, page: BeautifulSoup) -> Tag:
     article = page.find("article")
     if not isinstance(article, Tag):
         raise BuildError(f"{name}.html: expected an <article>, but found none")
-    for tag in article.select("a.headerlink, script[src], p.mm-offline"):
+    # mm-again: a figure that the document shows in its chapter already
+    for tag in article.select("a.headerlink, script[src], p.mm-offline, figure.mm-again"):
         tag.decompose()
     return article
 
