@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections import Counter
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import mmlib
 
@@ -23,10 +22,8 @@ def _version(name: str) -> str:
 
 
 def _device() -> str:
-    try:
-        import torch
-    except ImportError as error:
-        return f"torch cannot be imported: {error}"
+    import torch
+
     if torch.cuda.is_available():
         return f"cuda: {torch.cuda.get_device_name(0)}"
     if torch.backends.mps.is_available():
@@ -34,42 +31,56 @@ def _device() -> str:
     return f"cpu, {torch.get_num_threads()} threads"
 
 
-def _data() -> list[str]:
+def _lines(section: Callable[[], list[str]]) -> list[str]:
     try:
-        from mmlib.data import describe
-
-        rows = describe()
+        return section()
     except Exception as error:  # this page is for finding out what is broken
         return [f"not available: {type(error).__name__}: {error}"]
+
+
+def _data() -> list[str]:
+    from mmlib.data import describe
+
+    rows = describe()
     return [f"{row['title']:<28} {row['status']:<9} {row['where']} {row['size']}" for row in rows]
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _times(state: Path) -> dict[str, list[str]]:
+    """Return when each chapter was built; a damaged file says nothing, the next build renews it."""
+    found: dict[str, list[str]] = {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        for profile, entries in json.loads(state.read_text(encoding="utf-8"))["notebooks"].items():
+            for name, one in entries.items():
+                when = f"{profile} {one['seconds']:.0f} s on {one['finished'][:10]}"
+                found.setdefault(name, []).append(when)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
+    return found
 
 
 def _chapters(root: Path | None) -> list[str]:
     notebooks = sorted((root / "notebooks").glob("[0-9]*.ipynb")) if root else []
     if root is None or not notebooks:
         return ["none: the chapters are in the repository, not in the installed package"]
-    built = _json(root / "_build" / "state.json").get("notebooks", {})
-    lines = []
-    for path in notebooks:
-        last = {p: entries[path.stem] for p, entries in built.items() if path.stem in entries}
-        times = [f"{p} {e['seconds']:.0f} s on {e['finished'][:10]}" for p, e in last.items()]
-        lines.append(f"{path.stem:<28} {', '.join(times) or 'not built here yet'}")
-    return lines
+    times = _times(root / "_build" / "state.json")
+    return [
+        f"{path.stem:<28} {', '.join(times.get(path.stem, [])) or 'not built here yet'}"
+        for path in notebooks
+    ]
 
 
 def _records(folder: Path) -> list[str]:
-    counts: Counter[str] = Counter()
+    if folder.exists() and not folder.is_dir():
+        return ["not available: this is a file; set MMLIB_RESULTS to a folder"]
+    lines = []
     for path in sorted(folder.glob("*/*.jsonl")):
-        with open(path, "rb") as lines:
-            counts[f"{path.parent.name}/{path.stem}"] += sum(1 for line in lines if line.strip())
-    return [f"{name:<28} {count} runs" for name, count in counts.items()] or ["none yet"]
+        name = f"{path.parent.name}/{path.stem}"
+        try:
+            with open(path, "rb") as runs:
+                lines.append(f"{name:<28} {sum(1 for line in runs if line.strip())} runs")
+        except OSError as error:
+            lines.append(f"{name:<28} cannot be read ({error.strerror}): {path}")
+    return lines or ["none yet"]
 
 
 def report() -> str:
@@ -79,18 +90,18 @@ def report() -> str:
         from mmlib.evidence.records import checkout
 
         root, results = checkout(), results_root()
-    except ImportError as error:
+    except Exception as error:
         root, results = None, Path(f"unknown ({error})")
-    sections = {
+    sections: dict[str, list[str]] = {
         "Versions": [
             f"{'mmlib':<28} {mmlib.__version__}",
             f"{'python':<28} {platform.python_version()} ({sys.executable})",
             *(f"{name:<28} {_version(name)}" for name in PACKAGES),
         ],
-        "Device": [_device()],
-        "Data (searched in MMLIB_DATA, then in the cache)": _data(),
-        "Chapters, with the time of their last build here": _chapters(root),
-        f"Recorded runs in {results}": _records(results),
+        "Device": _lines(lambda: [_device()]),
+        "Data (searched in MMLIB_DATA, then in the cache)": _lines(_data),
+        "Chapters, with the time of their last build here": _lines(lambda: _chapters(root)),
+        f"Recorded runs in {results}": _lines(lambda: _records(results)),
     }
     return "\n\n".join(
         "\n".join([title, *(f"  {line}".rstrip() for line in lines)])

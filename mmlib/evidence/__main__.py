@@ -30,11 +30,14 @@ def recorded(known: dict[str, Study]) -> tuple[Counter, Counter]:
 
     The keys are (profile, study, data, device) and (profile, study, code, commit).
     """
+    root = records.results_root()
+    if root.exists() and not root.is_dir():
+        raise NotADirectoryError(f"{root}: expected a folder; set MMLIB_RESULTS to one")
     codes = {name: study.code for name, study in known.items()}
     current: Counter = Counter()
     stale: Counter = Counter()
     for profile in PROFILES:
-        for path in sorted((records.results_root() / profile).glob("*.jsonl")):
+        for path in sorted((root / profile).glob("*.jsonl")):
             for row in records.read(path):
                 name = row["study"]
                 if row["code"] == codes.get(name):
@@ -63,6 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="device for --record")
     parser.add_argument("--cluster", help="address of the Dask scheduler for --record")
     options = parser.parse_args(arguments)
+    try:
+        return _answer(options)
+    except OSError as error:  # results that are there and cannot be read
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _answer(options: argparse.Namespace) -> int:
     known = studies()
     if options.record:
         return _record(known, options)
