@@ -47,8 +47,9 @@ def publish(book: Book) -> list[str]:
     shutil.rmtree(scratch, ignore_errors=True)
     failures = book.ledger[1] + _typed_pages(book) + _sphinx(book.layout, scratch)
     fresh = scratch / "_build" / "html"
-    if not (fresh / "index.html").is_file():
-        return failures or ["Sphinx wrote no index.html"]
+    # The index is written after all pages: without it Sphinx was cut off, on a full disk perhaps.
+    if not (fresh / "searchindex.js").is_file():
+        return failures or ["Sphinx did not write all pages (see _build/sphinx.log)"]
     _prune(fresh)
     failures += check(fresh)
     replace_folder(fresh, book.layout.html)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from builder import execute as papermill
+from builder import site
 from builder.layout import read_json, write_json
 
 import mmlib.evidence
 from mmlib.evidence import RecordWarning, Study, StudyError, artifacts, execute, records
 from mmlib.training.checkpoint import Checkpoint
 from mmlib.training.history import History
+
+PUBLISH = site.publish  # before a test puts a stand-in for it
 
 
 def limited(fork, n_bytes: int, act) -> list:
@@ -211,12 +216,7 @@ def test_a_notebook_that_is_half_written_is_refused_and_the_page_before_it_kept(
     def cut_off(source, target, **options):
         genuine(source, target, **options)
         target.write_bytes(target.read_bytes()[:300])
-        return execute_outcome("[Errno 28] No space left on device")
-
-    from builder.execute import Outcome as execute_outcome_type
-
-    def execute_outcome(message):
-        return execute_outcome_type(0.1, message)
+        return papermill.Outcome(0.1, "[Errno 28] No space left on device")
 
     checkout.execute = cut_off
     checkout.edit("01_manifold_mixup", "print('new')")
@@ -228,8 +228,6 @@ def test_a_notebook_that_is_half_written_is_refused_and_the_page_before_it_kept(
 
 
 def test_no_room_for_a_working_folder_is_that_notebooks_failure(checkout, monkeypatch, tmp_path):
-    from builder import execute as papermill
-
     def no_room(*args, **options):
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/mmlib-book-x")
 
@@ -239,6 +237,26 @@ def test_no_room_for_a_working_folder_is_that_notebooks_failure(checkout, monkey
         tmp_path / "a.ipynb", tmp_path / "b.ipynb", jupyter_path=tmp_path, profile="smoke"
     )
     assert "could not be started" in done.message and "No space left" in done.message
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_pages_of_a_sphinx_that_was_cut_off_are_not_published(checkout, monkeypatch, whole):
+    layout = checkout.layout
+    checkout.build()
+
+    def sphinx(layout, scratch):
+        fresh = scratch / "_build" / "html"
+        fresh.mkdir(parents=True)
+        for name in ("index.html", *(["searchindex.js"] if whole else [])):
+            (fresh / name).write_text("<p>new</p>", encoding="utf-8")
+        return [] if whole else ["OSError: No space left on device"]
+
+    monkeypatch.setattr(site, "stage", lambda book: None)
+    monkeypatch.setattr(site, "_sphinx", sphinx)
+    book = SimpleNamespace(layout=layout, ledger=([], []), profile="smoke")
+    assert bool(PUBLISH(book)) is not whole
+    expected = {"index": "<p>new</p>"} if whole else {"01_manifold_mixup": "print(0)"}
+    assert expected.items() <= checkout.pages().items()
 
 
 def test_a_full_disk_ends_a_build_with_one_message(checkout, monkeypatch, capsys):
