@@ -16,7 +16,17 @@ from typing import Any
 import jinja2
 import yaml
 
-from builder import benchmarks, claims, find, fragments, landing, ledger_page, reference, times
+from builder import (
+    benchmarks,
+    claims,
+    differences,
+    find,
+    fragments,
+    landing,
+    ledger_page,
+    reference,
+    times,
+)
 from builder.cards import Card, cards
 from builder.excerpts import Excerpts
 from builder.layout import BuildError, Layout, read_json
@@ -109,6 +119,9 @@ class Book:
             "badge": fragments.badge,
             "verdict": lambda name: fragments.linked_badge(by_id[name]),
             "stated": lambda name: fragments.stated(by_id[name], self.linked),
+            "recounted": differences.recounted,
+            "n_differences": differences.counts(),
+            "differences": lambda: differences.page(self.excerpts),
             "value": self.excerpts.value,
             "picture": self.excerpts.picture,
             "api": api,

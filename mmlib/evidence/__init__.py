@@ -22,10 +22,11 @@ from mmlib.evidence.ledgers import ledger
 from mmlib.evidence.notebooks import ParameterError, parameters
 from mmlib.evidence.profiles import PROFILES, Profile
 from mmlib.evidence.records import RecordWarning, results_root
+from mmlib.evidence.recount import recount
 from mmlib.evidence.rulebook import Rule, rules
 from mmlib.evidence.runs import Runs
 from mmlib.evidence.study import Study, StudyError
-from mmlib.evidence.tables import claims, items, published, scalars, settings
+from mmlib.evidence.tables import claims, differences, items, published, scalars, settings
 from mmlib.evidence.verdicts import Verdict, expected_false, judge
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "claims",
     "code_fingerprint",
     "components",
+    "differences",
     "equivalent",
     "errors",
     "exact",
@@ -57,6 +59,7 @@ __all__ = [
     "per_seed",
     "provenance",
     "published",
+    "recount",
     "results_root",
     "rules",
     "sample",

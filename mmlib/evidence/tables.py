@@ -113,3 +113,17 @@ def scalars() -> pd.DataFrame:
         table.columns.get_loc("value") + 1, "number", pd.to_numeric(table["value"], errors="coerce")
     )
     return table
+
+
+def differences() -> pd.DataFrame:
+    """Return where the released code departs from the texts, one row per departure, all text.
+
+    ``text`` stands in the document at ``place``, ``code`` at ``where``. The text
+    ``effect`` names in braces what a chapter measured, as in ``{c03-ratio:.0f}``.
+
+    Example:
+        >>> differences().loc[0, ["number", "topic"]].tolist()
+        ['1', 'loss']
+    """
+    path = Path(__file__).with_name("differences.csv")  # ours, not transcribed from a text
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
