@@ -37,7 +37,7 @@ def counts() -> dict[str, int]:
 
 def _entry(row: dict[str, str], excerpts: Excerpts) -> str:
     place = f" ({row['place']})" if row["place"] else ""
-    files = "; ".join(f"`{name}`" for name in row["where"].split("; "))
+    files = "; ".join(map(_code, row["where"].split("; ")))
     effect = QUOTED.sub(lambda m: excerpts.value(m["key"], m["form"] or ""), row["effect"])
     if row["chapter"]:
         anchor = f"#{row['anchor']}" if row["anchor"] else ""
@@ -51,6 +51,11 @@ def _entry(row: dict[str, str], excerpts: Excerpts) -> str:
         f"- *Text:* {row['text']}{place}.\n- *Code:* {row['code']} ({files}).\n"
         f"- *Why it matters:* {row['why']}\n- *Effect:* {effect}"
     )
+
+
+def _code(name: str) -> str:
+    """A path that may break after its separators, since a narrow page is narrower than it."""
+    return "<code>" + re.sub("([:/_,])", r"\1<wbr>", escape(name)) + "</code>"
 
 
 def name_of(topic: str) -> str:
