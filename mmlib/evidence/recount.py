@@ -24,8 +24,12 @@ def recount() -> dict[str, float]:
     return {name: float(value) for part in parts for name, value in part.items()}
 
 
+def _table(name: str) -> pd.DataFrame:
+    return pd.DataFrame(published(name))  # named, so never the tuple of names
+
+
 def _synthetic() -> dict[str, float]:
-    rows = published("manifold_mixup_v1_table8_synthetic")
+    rows = _table("manifold_mixup_v1_table8_synthetic")
     rows = rows[rows["metric"] == "test_accuracy_pct"]
     cells = rows.pivot(index="task", columns="method", values="value")
     change = cells["input_mixup"] - cells["no_mixup"]
@@ -33,7 +37,7 @@ def _synthetic() -> dict[str, float]:
 
 
 def _supervised() -> dict[str, float]:
-    rows = published("manifold_mixup_v1_table2_cifar100")
+    rows = _table("manifold_mixup_v1_table2_cifar100")
     rows = rows[rows["metric"] == "test_accuracy_pct"].set_index(["model", "method"])["value"]
     small, large = rows.loc["PreActResNet18"], rows.loc["PreActResNet34"]
     return {
@@ -43,7 +47,7 @@ def _supervised() -> dict[str, float]:
 
 
 def _attacks() -> dict[str, float]:
-    rows = published("manifold_mixup_v1_table5_fgsm").set_index(["dataset", "method"])["value"]
+    rows = _table("manifold_mixup_v1_table5_fgsm").set_index(["dataset", "method"])["value"]
     rows = rows.loc["CIFAR-10"]
     return {
         "fgsm-plain-training": rows["manifold_mixup"] - rows["adversarial_training"],
@@ -78,23 +82,23 @@ def _spectra() -> dict[str, float]:
 
 
 def _kmixup() -> dict[str, float]:
-    toys = _against_one(published("kmixup_fig3_toy"), ["dataset", "alpha"])
+    toys = _against_one(_table("kmixup_fig3_toy"), ["dataset", "alpha"])
     found = {
         "toys-cells": len(toys),
         "toys-ties": (toys == 0).sum(),
         "toys-below": (toys < 0).sum(),
     }
     for name, letter in (("cifar10", "a"), ("mnist", "b")):
-        attacked = _against_one(published(f"kmixup_fig10{letter}_{name}_fgsm"), ["epsilon_255"])
+        attacked = _against_one(_table(f"kmixup_fig10{letter}_{name}_fgsm"), ["epsilon_255"])
         found |= {
             f"fgsm-{name}-cells": len(attacked),
             f"fgsm-{name}-below": (attacked < 0).sum(),
             f"fgsm-{name}-loss": -attacked.min(),
         }
-    hidden = _against_one(published("kmixup_fig9_manifold_cifar10_accuracy"), ["alpha"])
+    hidden = _against_one(_table("kmixup_fig9_manifold_cifar10_accuracy"), ["alpha"])
     best = hidden.groupby("alpha").max()
     found |= {f"manifold-{alpha:g}": gain for alpha, gain in best.items()}
-    photos = published("kmixup_fig6a_cifar10_accuracy")
+    photos = _table("kmixup_fig6a_cifar10_accuracy")
     found["cifar10-high"] = _against_one(photos, ["alpha"])[100, 32]
     cells = photos["value"]
     steps = cells * 200  # multiples of half an image in 10,000, which is 0.005 %
