@@ -1,4 +1,4 @@
-"""The page on texts and released code, and what the errata quote: recounts and verdicts."""
+"""The page on texts and released code, and the recounts that the errata quote."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import re
 from html import escape
 from itertools import groupby
 
-from builder import fragments
-from builder.claims import Row
 from builder.excerpts import Excerpts
 from builder.layout import BuildError
 
@@ -70,11 +68,6 @@ def name_of(topic: str) -> str:
 
 def _ledger_link(name: str) -> str:
     return f'<a href="ledger.html#{escape(name)}">{escape(name)}</a>'
-
-
-def verdict(row: Row) -> str:
-    """The verdict on a claim as a coloured word, beside the link to its row of the ledger."""
-    return f"{fragments.badge(row['verdict'])} {_ledger_link(row['id'])}"
 
 
 def recounted(name: str, form: str = "") -> str:
