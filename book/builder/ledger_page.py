@@ -122,9 +122,10 @@ def _figure(card: Card | None) -> str:
         return ""
     address = f"../notebooks/{card.chapter}.html#{card.figure}"
     return (
-        f'<figure class="mm-again"><a href="{escape(address)}"><img src="../_images/{card.image}" loading="lazy" '
-        f'alt="{escape(card.alt)}"></a><figcaption>The figure above the verdict, '
-        f"in chapter {escape(card.chapter[:2])}.</figcaption></figure>"
+        f'<figure class="mm-again"><a href="{escape(address)}">'
+        f'<img src="../_images/{card.image}" loading="lazy" alt="{escape(card.alt)}"></a>'
+        f"<figcaption>The figure above the verdict, in chapter {escape(card.chapter[:2])}."
+        "</figcaption></figure>"
     )
 
 
