@@ -124,6 +124,7 @@ def sphinx(root: Path) -> str:
     return (root / "out/_build/html/notebooks/01_method.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_built_page_has_its_buttons_only_with_an_address(checkout, tmp_path_factory):
     other = tmp_path_factory.mktemp("without")
     shutil.copy(checkout / "_config.yml", other / "_config.yml")

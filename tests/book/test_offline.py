@@ -139,6 +139,7 @@ def test_a_first_page_without_room_is_linked_at_its_end(layout):
     assert (layout.html / offline.FOLDER / f"{offline.NAME}.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not any(map(shutil.which, offline.CHROMIUM)), reason="no Chromium: apt-get install chromium"
 )
