@@ -3,6 +3,7 @@
 #   make book PROFILE=smoke   sizes: smoke, quick (default), paper
 #   make book RECOMPUTE=1     run every study again instead of loading recorded runs
 #   make test PYTHON=python3.12   another interpreter for the environment
+#   make oldest                   the library's tests with the oldest packages it names
 
 PROFILE   ?= quick
 RECOMPUTE ?= 0
@@ -14,10 +15,10 @@ READY     := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book check offline test lab bench clean
+.PHONY: help book check offline test oldest lab bench clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 book: $(READY)
 	@$(PY) book/build.py --profile $(PROFILE) $(if $(filter 1 true yes,$(RECOMPUTE)),--recompute)
@@ -34,6 +35,19 @@ check: $(READY)
 # The book as one file, and a PDF printed from it where there is a Chromium.
 offline: book
 	@$(PY) book/offline.py
+
+# Three gigabytes and a quarter of an hour, so not a part of `make test`. What warns in old packages
+# is their own affair, so warnings are no errors here.
+OLDEST := .venv-oldest
+oldest: $(OLDEST)/.installed
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(OLDEST)/bin/python -m pytest -q -o filterwarnings=default \
+	  $(foreach room,mixing data models training measures,mmlib/$(room) tests/$(room))
+
+$(OLDEST)/.installed: requirements-oldest.txt
+	@rm -rf $(OLDEST)
+	@$(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet --no-input -r requirements-oldest.txt
+	@touch $@
 
 lab: $(READY)
 	$(PY) -m jupyter lab --notebook-dir=notebooks

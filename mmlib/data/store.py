@@ -56,7 +56,12 @@ class File:
 
 
 def cache_root() -> Path:
-    """Return the user's cache folder of this library (``XDG_CACHE_HOME`` is obeyed)."""
+    """Return the user's cache folder of this library (``XDG_CACHE_HOME`` is obeyed).
+
+    Example:
+        >>> cache_root().name
+        'mmlib'
+    """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "mmlib"
 

@@ -155,6 +155,11 @@ def equivalent(
 
     Raises:
         ValueError: as for `per_seed`.
+
+    Example:
+        >>> table = pd.DataFrame({"method": ["a", "b"], "seed": [0, 0], "nll": [1.0, 2.5]})
+        >>> equivalent(table, "nll", first={"method": "a"}, second={"method": "b"}).values
+        (-1.5,)
     """
     found, unpaired = _differences(table, metric, first, second, average)
     return Paired(tuple(map(float, found)), unpaired, oriented=False)
@@ -190,6 +195,10 @@ def exact(value: float, printed: str) -> Exact:
 
     Raises:
         TypeError: `printed` is not text.
+
+    Example:
+        >>> exact(2 / 3, "0.667")
+        Exact(value=0.6666666666666666, printed='0.667')
     """
     if not isinstance(printed, str):
         raise TypeError(f"printed: expected the printed digits as text, but got {printed!r}")
@@ -215,6 +224,10 @@ def components(parts: Mapping[str, Finding]) -> Components:
     Raises:
         ValueError: there is none.
         TypeError: a part is not a finding, or has parts itself.
+
+    Example:
+        >>> components({"slope": exact(0.5, "0.5"), "norm": errors(1e-9, 0.3)}).parts["slope"]
+        Exact(value=0.5, printed='0.5')
     """
     if not parts:
         raise ValueError("parts: expected at least one finding, but got none")

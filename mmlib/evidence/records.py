@@ -59,6 +59,10 @@ def results_root() -> Path:
 
     It is ``MMLIB_RESULTS`` when that is set, else ``book/results`` of the checkout, else
     ``mmlib-results`` in the working folder.
+
+    Example:
+        >>> results_root().is_absolute()
+        True
     """
     if os.environ.get("MMLIB_RESULTS"):
         return Path(os.environ["MMLIB_RESULTS"]).expanduser().absolute()

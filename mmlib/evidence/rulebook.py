@@ -221,6 +221,10 @@ def rules(path: Path | None = None) -> Mapping[str, Rule]:
     Raises:
         ValueError: a claim or rule is unknown, a claim has two rows, or a cell does not fit; the
             message names file and line.
+
+    Example:
+        >>> len(rules()), rules()["MMF-G-svd12"].id
+        (247, 'MMF-G-svd12')
     """
     path = path or Path(__file__).with_name("rules.csv")
     return _read(path, path.stat().st_mtime_ns)

@@ -97,7 +97,12 @@ def items() -> pd.DataFrame:
 
 
 def settings() -> pd.DataFrame:
-    """Return the stated hyper-parameters, and those the texts leave unstated (288 rows)."""
+    """Return the stated hyper-parameters, and those the texts leave unstated (288 rows).
+
+    Example:
+        >>> len(settings())
+        288
+    """
     return _read("settings")
 
 

@@ -192,6 +192,13 @@ def fgsm_pixels(
         ValueError, FloatingPointError: as for `signed_gradient` and `pixel_step`.
 
     Source: k-Mixup, Figure 10, whose epsilons are 0.5/255 to 16/255.
+
+    Example:
+        >>> model = OnPixels(nn.Sequential(nn.Flatten(), nn.Linear(1, 2)))
+        >>> _ = model.model[1].weight.data.copy_(torch.tensor([[1.0], [-1.0]]))
+        >>> x, y = torch.full((1, 1, 1, 1), 0.5), torch.tensor([0])
+        >>> fgsm_pixels(model, x, y, epsilon=0.25).item()  # the larger, the surer of class 0
+        0.25
     """
     require_pixels(model)
     pixel_epsilon(epsilon)
@@ -230,6 +237,13 @@ def pgd(
     Raises:
         TypeError: `model` is not an `OnPixels`.
         ValueError, FloatingPointError: as for `signed_gradient` and `pixel_step`.
+
+    Example:
+        >>> model = OnPixels(nn.Sequential(nn.Flatten(), nn.Linear(1, 2)))
+        >>> _ = model.model[1].weight.data.copy_(torch.tensor([[1.0], [-1.0]]))
+        >>> x, y = torch.full((1, 1, 1, 1), 0.5), torch.tensor([0])
+        >>> round(pgd(model, x, y, epsilon=0.25).x.item(), 6)
+        0.25
     """
     require_pixels(model)
     radius = pixel_epsilon(epsilon)
@@ -297,6 +311,12 @@ def input_gradients(
 
     Raises:
         TypeError, ValueError, FloatingPointError: as for `signed_gradient`.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+        >>> x, y = torch.randn(5, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1])
+        >>> [(len(loss), slope.shape) for loss, slope in input_gradients(model, x, y, batch_size=3)]
+        [(3, torch.Size([3, 1, 2, 2])), (2, torch.Size([2, 1, 2, 2]))]
     """
     checks.integer("batch_size", batch_size, low=1)
     largest = check_inputs(model, x, y, loss)

@@ -205,6 +205,11 @@ def feature_law(features: Features, images: Tensor, *, batch_size: int = 500) ->
     Raises:
         TypeError: `images` are no bytes.
         ValueError: There are fewer than two.
+
+    Example:
+        >>> mean = Features("pixels", lambda x: (x.flatten(1).float(), x.flatten(1).float()))
+        >>> feature_law(mean, torch.arange(8, dtype=torch.uint8).view(2, 1, 2, 2)).mean.tolist()
+        [2.0, 3.0, 4.0, 5.0]
     """
     size = integer("batch_size", batch_size, low=1)
     if images.dtype != torch.uint8:

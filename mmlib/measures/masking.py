@@ -78,6 +78,13 @@ def loss_along(
 
     Raises:
         TypeError, ValueError: an argument does not fit.
+
+    Example:
+        >>> model = OnPixels(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)))
+        >>> x, y = torch.rand(5, 1, 2, 2), torch.tensor([0, 1, 2, 0, 1])
+        >>> losses, hits = loss_along(model, x, y, torch.ones_like(x), [0.0, 0.1])
+        >>> losses.shape, hits.dtype
+        (torch.Size([2, 5]), torch.bool)
     """
     require_pixels(model)
     check_inputs(model, x, y, "ce")
@@ -107,6 +114,11 @@ def smallest_flip(model: OnPixels, x: Tensor, y: Tensor, epsilons: Sequence[floa
 
     Raises:
         ValueError: the epsilons do not rise, or do not fit.
+
+    Example:
+        >>> model = OnPixels(nn.Flatten())  # the logits are the two pixels
+        >>> smallest_flip(model, torch.tensor([[[[0.6, 0.4]]]]), torch.tensor([0]), [0.05, 0.2])
+        tensor([0.2000])
     """
     steps = [pixel_epsilon(epsilon) for epsilon in epsilons]
     if not steps or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
@@ -182,6 +194,13 @@ def transfer(
 
     Raises:
         ValueError: a set of examples has another length than `y`.
+
+    Example:
+        >>> x, y = torch.eye(2), torch.tensor([0, 1])
+        >>> models = {"plain": nn.Identity(), "turned": nn.Linear(2, 2, bias=False)}
+        >>> _ = models["turned"].weight.data.copy_(-torch.eye(2))
+        >>> transfer(models, {"plain": x}, y)
+        {('plain', 'plain'): 1.0, ('plain', 'turned'): 0.0}
     """
     found = {}
     for source, x in examples.items():
@@ -224,6 +243,13 @@ def random_search(
 
     Raises:
         TypeError, ValueError: an argument does not fit.
+
+    Example:
+        >>> model = OnPixels(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)))
+        >>> x = torch.rand(2, 1, 4, 4)
+        >>> found = random_search(model, x, torch.tensor([0, 1]), epsilon=0.1, queries=5)
+        >>> bool((found - x).abs().max() <= 0.1 + 1e-6)
+        True
     """
     require_pixels(model)
     radius, queries = pixel_epsilon(epsilon), checks.integer("queries", queries, low=1)

@@ -57,6 +57,10 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
     Raises:
         ValueError: not (k, d) and (l, d), or not finite.
+
+    Example:
+        >>> squared_distances([[0.0], [3.0]], [[1.0]]).tolist()
+        [[1.0], [4.0]]
     """
     x, y = _points("x", x), _points("y", y)
     if x.shape[1] != y.shape[1]:
@@ -326,6 +330,11 @@ def corner_batches(centres: ArrayLike, radius: float) -> tuple[np.ndarray, np.nd
 
     Raises:
         ValueError: as for `widest_corner`.
+
+    Example:
+        >>> first, second = corner_batches([[0.0], [4.0], [8.0]], 1.0)
+        >>> first.shape, second.shape
+        ((2, 1), (2, 1))
     """
     c = _points("centres", centres)
     corner = widest_corner(c, radius)

@@ -59,6 +59,12 @@ def own_losses(
         y: (P, K) labels of the points.
         a: (Q,) weights of the partner.
         h: the convex part of the loss, (B, K) -> (B,).
+
+    Example:
+        >>> x, r, y = torch.zeros(1, 1), torch.ones(1, 1), torch.zeros(1, 1)
+        >>> total = lambda out: out.sum(-1)
+        >>> own_losses(lambda v: v, x, r, y, torch.tensor([0.0, 0.5]), total).tolist()
+        [[0.0], [0.5]]
     """
     a = a[:, None, None]
     out = _batched(network, x + a * (r - x))
@@ -86,6 +92,11 @@ def mixed_losses(
         lam: (Q,) values of lambda.
         weight: (Q,) their probabilities.
         h: the convex part of the loss.
+
+    Example:
+        >>> x, y, half = torch.tensor([[0.0], [2.0]]), torch.zeros(2, 1), torch.tensor([0.5])
+        >>> mixed_losses(lambda v: v, x, y, half, torch.ones(1), lambda out: out.sum(-1)).tolist()
+        [[0.0, 1.0], [1.0, 2.0]]
     """
     n, lam = len(x), lam[:, None, None, None]
     points = lam * x[:, None] + (1 - lam) * x[None]  # (Q, N, N, D)
@@ -269,6 +280,13 @@ def remainders(
         terms: (P, 4) of `pair_terms`.
         a: (Q,) weights of the partner.
         h: the convex part of the loss.
+
+    Example:
+        >>> x, r, y = torch.zeros(1, 1), torch.ones(1, 1), torch.zeros(1, 1)
+        >>> cube = lambda out: out.pow(3).sum(-1)
+        >>> terms = pair_terms(lambda v: v, x, r, y, cube)
+        >>> remainders(lambda v: v, (x, r, y), terms, torch.tensor([0.5]), cube).item()  # a^3
+        0.125
     """
     value, linear, curved, bent = terms.T
     a = a[:, None]

@@ -62,6 +62,12 @@ def topology_changes(
 
     Raises:
         ValueError: shapes do not fit, or a radius is too small for the grid.
+
+    Example:
+        >>> turn = np.linspace(0, 2 * np.pi, 100)
+        >>> circle = np.stack([np.cos(turn), np.sin(turn)], 1)
+        >>> [(radius, *found) for radius, found in topology_changes(circle, [0.2, 1.2], 0.1)]
+        [(0.2, 1, 1), (1.2, 1, 0)]
     """
     curve = np.asarray(curve, dtype=float)
     if curve.ndim != 2 or curve.shape[1] != 2 or not len(curve):

@@ -100,6 +100,11 @@ class PreActResNet18(PreActResNet):
         num_classes: Number of logits.
         width: Channels of the stem; 64 in the papers.
         final_norm: Put batch norm and ReLU before the pooling.
+
+    Example:
+        >>> net = PreActResNet18(in_channels=1, width=4)
+        >>> net(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(

@@ -130,7 +130,15 @@ def curve(
     label: str | None = None,
     every: int = 5,
 ) -> None:
-    """Draw the mean of (S, X) samples over seeds as a line with its 95 % band."""
+    """Draw the mean of (S, X) samples over seeds as a line with its 95 % band.
+
+    Example:
+        >>> fig, ax = plt.subplots()
+        >>> curve(ax, [1, 2, 3], np.array([[3.0, 2.0, 1.0], [3.5, 2.5, 1.5]]), "manifold")
+        >>> len(ax.lines)
+        1
+        >>> plt.close(fig)
+    """
     name, colour, marker, line = look(method)
     mean, half = interval(samples)
     ax.plot(x, mean, line, color=colour, marker=marker, markevery=every, label=label or name)
@@ -146,7 +154,15 @@ def points(
     label: str | None = None,
     vertical: bool = True,
 ) -> None:
-    """Draw each run as a faint dot and the mean with its 95 % interval beside it."""
+    """Draw each run as a faint dot and the mean with its 95 % interval beside it.
+
+    Example:
+        >>> fig, ax = plt.subplots()
+        >>> points(ax, 0, [1.0, 2.0, 3.0], "manifold")
+        >>> bool(ax.get_ylim()[0] < 1 < 3 < ax.get_ylim()[1])
+        True
+        >>> plt.close(fig)
+    """
     name, colour, marker, _ = look(method)
     samples = np.asarray(samples, dtype=float)
     mean, half = interval(samples)
@@ -174,6 +190,12 @@ def image_grid(
 
     Raises:
         ValueError: the array has another number of dimensions.
+
+    Example:
+        >>> fig = image_grid(np.zeros((2, 3, 8, 8)), rows=("a", "b"))
+        >>> len(fig.axes)
+        6
+        >>> plt.close(fig)
     """
     images = np.asarray(images)
     if images.ndim not in (4, 5):

@@ -99,6 +99,12 @@ def virtual_adversary(
 
     Returns:
         Directions like x, of Euclidean length 1 for each example, without gradient.
+
+    Example:
+        >>> net, x = nn.Linear(2, 2), torch.zeros(1, 2)
+        >>> _ = net.weight.data.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+        >>> virtual_adversary(net, x, net(x), iterations=2).abs().round()  # the first input counts
+        tensor([[1., 0.]])
     """
     xi = positive("xi", xi)
     if start is None:
@@ -140,6 +146,12 @@ def vat_loss(
 
     Returns:
         A scalar in nats, the mean over examples.
+
+    Example:
+        >>> net, x = nn.Linear(2, 3), torch.zeros(4, 2)
+        >>> found = vat_loss(net, x, net(x), epsilon=1.0, generator=torch.Generator())
+        >>> found.shape, found.item() > 0
+        (torch.Size([]), True)
     """
     epsilon = number("epsilon", epsilon, low=0)
     with torch.autocast(x.device.type, enabled=False):

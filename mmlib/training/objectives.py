@@ -103,6 +103,11 @@ def scored(
     Raises:
         ValueError: A layer of the draw does not exist (the nearest names are listed), or it is for
             another batch.
+
+    Example:
+        >>> said = scored(nn.Flatten(), torch.ones(2, 1), torch.zeros(2, 1))
+        >>> said.real.tolist(), said.fake.tolist()
+        ([1.0, 1.0], [0.0, 0.0])
     """
     size = len(real)
     if mixes is None:

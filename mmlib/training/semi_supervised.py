@@ -113,6 +113,14 @@ def algorithm_3(
 
     Raises:
         ValueError: as for `algorithm_1`, or a `Mixup` that mixes elsewhere than at the input.
+
+    Example:
+        >>> net = nn.Linear(2, 3)
+        >>> mixes = {"labelled": Mixup(0.1), "unlabelled": Mixup(2.0)}
+        >>> x, y = torch.randn(4, 2), torch.tensor([0, 1, 2, 0])
+        >>> found = algorithm_3(net, x, y, x, **mixes, weight=0.5, num_classes=3)
+        >>> torch.allclose(found.total, found.supervised + 0.5 * found.unsupervised)
+        True
     """
     pi = number("weight", weight, low=0)
     x_i, y_i = _input_mixup(x_l, soft_targets(y_l, num_classes).to(x_l.dtype), labelled)  # line 5

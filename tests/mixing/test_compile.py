@@ -30,6 +30,9 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:The .grad attribute:UserWarning",
 )
 
+# What the oldest torch itself cannot do; seen with 2.8.0, the versions in between were not tried.
+OLDEST = torch.__version__.startswith("2.8.")
+
 
 def gen(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -290,7 +293,9 @@ def process_group():
 def test_distributed_data_parallel(process_group, compile_it):
     model = net()
     eager = copy.deepcopy(model)
-    wrapped = nn.parallel.DistributedDataParallel(model)
+    # In torch 2.8 each pass of DDP writes into the buffers of batch norm, even where they agree;
+    # after a pass of the second batch that is an error, as it is without any mixing.
+    wrapped = nn.parallel.DistributedDataParallel(model, broadcast_buffers=not OLDEST)
     if compile_it:
         wrapped = torch.compile(wrapped, backend="aot_eager")
     x, y = batch()
@@ -369,6 +374,7 @@ def test_graph_breaks_in_the_model():
             torch.testing.assert_close(compiled(x), eager(x))
 
 
+@pytest.mark.skipif(OLDEST, reason="torch 2.8 crashes here, in its own frame hook")
 def test_compiled_block_inside_checkpoint():
     class Net(nn.Module):
         def __init__(self, compiled: bool) -> None:

@@ -10,6 +10,9 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.version import Version
+
 import mmlib
 from mmlib.evidence import claims
 
@@ -68,6 +71,17 @@ def test_versions_agree(wheel):
     cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
     assert cited is not None
     assert found.version == mmlib.__version__ == cited[1].strip("\"'")
+
+
+def test_lower_bounds_are_what_was_run(wheel):
+    """Each requirement names the version that `make oldest` installs."""
+    (found,) = metadata.distributions(path=[str(wheel)])
+    needs = [Requirement(line) for line in found.requires or () if "extra ==" not in line]
+    lines = (ROOT / "requirements-oldest.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    for need in needs:
+        (bound,) = need.specifier
+        assert bound.operator == ">=" and Version(bound.version) == Version(pins[need.name])
 
 
 def test_every_module_imports_with_what_is_declared(alone):
