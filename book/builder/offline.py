@@ -53,20 +53,20 @@ def one_file(layout: Layout) -> str:
     Raises:
         BuildError: the book is not built, or a page of it is missing.
     """
-    grouped = parts(layout)
+    grouped, site = parts(layout), layout.html.resolve()
     names = [name for _, group in grouped for name in group]
-    pages = {name: _page(layout.html / f"{name}.html") for name in names}
+    pages = {name: _page(site / f"{name}.html") for name in names}
     index = next(iter(pages.values()))
     articles = {name: _article(name, page) for name, page in pages.items()}
     known = _anchors(articles)
     scripts: dict[Path, None] = {}
     for name, article in articles.items():
-        where = layout.html / f"{name}.html"
+        where = site / f"{name}.html"
         for tag in pages[name].find_all("script", src=True):
             path = _local(where, str(tag["src"]))
-            if path and not FRAME.search(path.relative_to(layout.html).as_posix()):
+            if path and not FRAME.search(path.relative_to(site).as_posix()):
                 scripts[path] = None
-        _rewrite(article, where, layout.html, known)
+        _rewrite(article, where, site, known)
     contents = "".join(
         (f"<p>{caption}</p>" if caption else "")
         + "<ol>"
@@ -83,7 +83,7 @@ def one_file(layout: Layout) -> str:
     )
     return DOCUMENT.format(
         title=_title(articles[names[0]]),
-        css=_styles(layout.html / f"{names[0]}.html", index),
+        css=_styles(site / f"{names[0]}.html", index),
         contents=contents,
         body=body,
         scripts="\n".join(_script(path.read_text(encoding="utf-8")) for path in scripts),
