@@ -1,7 +1,8 @@
 // Narrows the list of items while one types. Without scripts the whole list is there.
 document.addEventListener("DOMContentLoaded", () => {
   const form = document.getElementById("mm-find");
-  const items = [...document.querySelectorAll(".mm-item")];
+  const page = form.closest("section");
+  const items = [...page.querySelectorAll(".mm-item")];
   const text = new Map(items.map((item) => [item, item.textContent.toLowerCase()]));
   const box = form.elements.words;
 
@@ -15,11 +16,11 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!found.length) found = items.filter((item) => words.every((word) => text.get(item).includes(word)));
     const kept = new Set(phrase ? found : items);
     for (const item of items) item.hidden = !kept.has(item);
-    for (const list of document.querySelectorAll(".mm-items")) {
+    for (const list of page.querySelectorAll(".mm-items")) {
       list.hidden = !list.querySelector(".mm-item:not([hidden])");
       if (list.previousElementSibling?.matches("h3")) list.previousElementSibling.hidden = list.hidden;
     }
-    for (const part of form.closest("section").querySelectorAll("section")) {
+    for (const part of page.querySelectorAll("section")) {
       if (!part.matches(".mm-item")) part.hidden = !part.querySelector(".mm-item:not([hidden])");
     }
     form.elements.shown.textContent = phrase ? `${kept.size} of ${items.length}` : `${items.length} items`;

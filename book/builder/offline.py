@@ -57,16 +57,16 @@ def one_file(layout: Layout) -> str:
     names = [name for _, group in grouped for name in group]
     pages = {name: _page(site / f"{name}.html") for name in names}
     index = next(iter(pages.values()))
-    articles = {name: _article(name, page) for name, page in pages.items()}
-    known = _anchors(articles)
     scripts: dict[Path, None] = {}
-    for name, article in articles.items():
-        where = site / f"{name}.html"
-        for tag in pages[name].find_all("script", src=True):
-            path = _local(where, str(tag["src"]))
+    for name, page in pages.items():  # now: an article gives up its own
+        for tag in page.find_all("script", src=True):
+            path = _local(site / f"{name}.html", str(tag["src"]))
             if path and not FRAME.search(path.relative_to(site).as_posix()):
                 scripts[path] = None
-        _rewrite(article, where, site, known)
+    articles = {name: _article(name, page) for name, page in pages.items()}
+    known = _anchors(articles)
+    for name, article in articles.items():
+        _rewrite(article, site / f"{name}.html", site, known)
     contents = "".join(
         (f"<p>{caption}</p>" if caption else "")
         + "<ol>"

@@ -36,6 +36,7 @@ INDEX = """<h1>The book<a class="headerlink" href="#x">#</a></h1><h2 id="limits"
 <a href="#limits">here</a>"""
 ONE = """<h1>One</h1><section id="limits"><label for="own">x</label><input id="own"></section>
 <div class="math">\\[x^2 < 1\\]</div><details><summary>Solutions</summary>folded answer</details>
+<script src="../_static/filter.js"></script>
 <script>document.getElementById("own").value = "</" + "b>";</script>"""
 
 
@@ -52,6 +53,7 @@ def layout(tmp_path):
     for name, text in (
         ("styles/theme.css", '@import "../basic.css"; @font-face { src: url(far.woff2); }'),
         ("basic.css", "p { background: url(dot.png); }"),
+        ("filter.js", "window.filter = 3;"),
         ("table.js", "window.table = '</script>';"),
         ("scripts/bootstrap.js", "frame();"),
         ("data.csv", "a,b\n"),
@@ -100,6 +102,7 @@ def test_everything_is_inside(layout):
     assert not re.search(loaded, text.replace(mathjax, ""))
     assert "frame();" not in text and "far.woff2" not in text and "headerlink" not in text
     assert r"window.table = '<\/script>';" in text
+    assert text.count("window.filter = 3;") == 1  # a script inside an article comes along
     assert (
         'getElementById("own").value = "</" + "b>";' in text
     )  # scripts of a page stay as they are
