@@ -48,7 +48,15 @@ def listing(folder: Path, depth: int = 2) -> str:
 
 def sources(root: Path) -> list[Path]:
     """The files of a checkout that people edit and that the book is made from."""
-    found = [root / name for name in ("_config.yml", "_toc.yml", "requirements.lock")]
+    names = (
+        "_config.yml",
+        "_toc.yml",
+        "requirements.lock",
+        "CITATION.cff",
+        "CHANGELOG.md",
+        "LICENSE",
+    )
+    found = [root / name for name in names]
     for folder in ("book", "notebooks", "mmlib"):
         found += _below(root / folder)
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from builder import execute, run, site
+from builder import execute, run, site, state
 from builder.excerpts import RECORD
 from builder.layout import BuildError, Layout, exclusive
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -33,7 +33,7 @@ def notebook(title: str, source: str) -> nbformat.NotebookNode:
 
 @pytest.fixture
 def checkout(tmp_path):
-    for name in ("book", "_config.yml", "requirements.lock"):
+    for name in ("book", *(path.name for path in state.sources(ROOT) if path.parent == ROOT)):
         source = ROOT / name
         if source.is_dir():  # without the recorded runs: those of this checkout are read
             leave = shutil.ignore_patterns("results", "__pycache__")

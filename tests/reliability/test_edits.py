@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
 import pytest
+from builder import state
 from builder.layout import read_json
+
+ROOT = Path(__file__).resolve().parents[2]
 
 FIRST = "01_manifold_mixup"
 
@@ -76,6 +81,13 @@ def test_a_page_edited_after_it_was_staged_is_published_by_the_next_build(
     assert "changed" not in capsys.readouterr().out and checkout.ran == []
     checkout.build()
     assert "nothing changed" in capsys.readouterr().out
+
+
+def test_every_file_that_pages_are_made_of_is_watched():
+    code = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "book/builder").glob("*.py"))
+    named = set(re.findall(r'\broot / "(\w[^"/]*\.\w+|[A-Z]+)"', code))
+    assert {"CITATION.cff", "LICENSE", "_toc.yml"} <= named
+    assert named <= {path.name for path in state.sources(ROOT)}
 
 
 def test_runs_that_a_notebook_records_do_not_make_it_run_again(
