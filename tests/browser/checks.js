@@ -35,7 +35,9 @@ const headings = () => {
 const pictures = () => {
   const found = [];
   for (const node of all("img, canvas, svg, [role=img]", article())) {
-    if (node.closest("mjx-container, [aria-hidden=true]") || node.parentElement.closest("svg")) {
+    // What lies inside a picture is part of it: the outer one carries the words.
+    const within = node.parentElement.closest("svg, [role=img]");
+    if (node.closest("mjx-container, [aria-hidden=true]") || within) {
       continue;
     }
     const label = document.getElementById(node.getAttribute("aria-labelledby") || "");

@@ -28,6 +28,7 @@ GOOD = f"""
 <div style="overflow-x: auto" tabindex="0"><p style="width: 3000px">A box that scrolls.</p></div>
 <details><summary>Solution</summary><p>Folded.</p></details>
 <label>Epoch <input type="range"></label><button>play</button>
+<div role="img" aria-label="Two dots"><svg width="9" height="9"></svg><svg width="9"></svg></div>
 """
 
 AXE = {"button-name", "label", "link-name", "color-contrast"}
@@ -59,6 +60,7 @@ FAULTS = {
     "pictures: empty alt": ("pictures", f"<img src='{DOT}' alt=' '>"),
     "pictures: file name": ("pictures", f"<img src='{DOT}' alt='../_images/abc.png'>"),
     "pictures: svg": ("pictures", "<svg role='img' width='9' height='9'></svg>"),
+    "pictures: svg in a picture": ("pictures", "<p role='img'><svg width='9'></svg></p>"),
     "pictures: canvas": ("pictures", "<canvas width='9' height='9'></canvas>"),
     "pictures: does not load": ("pictures", "<img src='data:image/png;base64,AA' alt='A dot'>"),
     "pictures: empty figure": ("pictures", "<figure><figcaption>None.</figcaption></figure>"),

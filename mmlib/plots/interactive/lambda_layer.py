@@ -34,7 +34,7 @@ _DRAW = """(data, state, stage) => {
   const [first, second] = pair.classes.map((k) => classes[k]);
   const share = (w) => Math.round(100 * w) + " %", pixel = "image-rendering:pixelated;";
   const tile = (inner, text) => `<div style="flex:1;text-align:center;min-width:0">
-    <div style="position:relative;aspect-ratio:1;background:#f2f2f2;border-radius:4px;
+    <div style="position:relative;aspect-ratio:1;background:#f2f2f2;color:#22242b;border-radius:4px;
     display:grid;place-items:center;overflow:hidden">${inner}</div>${text}</div>`;
   const image = (i, k, more = "") => `<img alt="a ${classes[k]}"
     src="data:image/png;base64,${images[i]}" style="position:absolute;inset:0;width:100%;
