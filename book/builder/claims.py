@@ -1,4 +1,4 @@
-"""The only module of the builder that talks to `mmlib`: ledger, profiles, records, data, imports.
+"""What the builder asks of `mmlib`: ledger, profiles, records, data, imports.
 
 Imports happen inside the functions, because importing `mmlib.data` loads torch, which takes seconds
 that ``--help`` or a second build at once should not cost.

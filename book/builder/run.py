@@ -147,7 +147,7 @@ def _execute_all(
     execute.install_kernel(jupyter_path)
     if todo:
         execute.list_fonts(jupyter_path)
-    running: dict[Future, Path] = {}
+    running: dict[Future[execute.Outcome], Path]
     failures: dict[str, str] = {}
     # An execution that outlived a killed build still writes: not where this one looks.
     shutil.rmtree(layout.build / "running", ignore_errors=True)
@@ -155,27 +155,26 @@ def _execute_all(
     # Prose stands beside the recorded runs; others may by chance give a number that it states.
     as_written = profile != "smoke" and not recompute
     todo = sorted(todo, key=lambda path: -entries.get(path.stem, {}).get("seconds", 1e9))
+
+    def start(path: Path) -> execute.Outcome:
+        last = entries.get(path.stem, {}).get("seconds")
+        hint = f", last time {last:.0f} s" if last else ""
+        print(f"book: executing {path.stem} ({profile}{hint})", flush=True)
+        return execute.execute(
+            path,
+            scratch / path.name,
+            jupyter_path=jupyter_path,
+            profile=profile,
+            recompute=recompute,
+        )
+
     with ThreadPoolExecutor(WORKERS) as pool, _cancelled_on_error(pool):
-        for path in todo:
-            last = entries.get(path.stem, {}).get("seconds")
-            hint = f", last time {last:.0f} s" if last else ""
-            print(f"book: executing {path.stem} ({profile}{hint})", flush=True)
-            job = pool.submit(
-                execute.execute,
-                path,
-                scratch / path.name,
-                jupyter_path=jupyter_path,
-                profile=profile,
-                recompute=recompute,
-            )
-            running[job] = path
+        running = {pool.submit(start, path): path for path in todo}
         while running:
             done, _ = wait(running, timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
             if not done:
-                print(
-                    f"book: still running: {', '.join(p.stem for p in running.values())}",
-                    flush=True,
-                )
+                now = ", ".join(path.stem for job, path in running.items() if job.running())
+                print(f"book: still running: {now}; {len(running)} to go", flush=True)
             for job in done:
                 path = running.pop(job)
                 output, outcome = scratch / path.name, job.result()
