@@ -31,10 +31,15 @@ def glued(notebook: NotebookNode) -> dict[str, Any]:
             text = output.get("data", {}).get(RECORD) or output.get("data", {}).get("text/plain")
             if name and text:
                 try:
-                    found[name] = ast.literal_eval("".join(text))
+                    found[name] = _parsed("".join(text))
                 except (ValueError, SyntaxError):
                     continue  # a table or a figure: not for a sentence
     return found
+
+
+def _parsed(text: str) -> Any:
+    """The value that has this representation; numbers that are none, as of one seed, are values."""
+    return float(text) if text in ("nan", "inf", "-inf") else ast.literal_eval(text)
 
 
 def pictures(notebook: NotebookNode) -> dict[str, tuple[str, str]]:

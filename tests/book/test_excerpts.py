@@ -15,11 +15,14 @@ def excerpts(tmp_path):
         "display_data", {RECORD: "0.25"}, metadata={"scrapbook": {"name": "c03-gain"}}
     )
     picture = v4.new_output("display_data", {"image/png": "aGk=\n"})
+    none = v4.new_output(
+        "display_data", {RECORD: "nan"}, metadata={"scrapbook": {"name": "c03-spread"}}
+    )
     shown = v4.new_code_cell("x", outputs=[picture])
     shown.metadata = nbformat.from_dict(
         {"mystnb": {"figure": {"name": "fig-c03-x"}, "image": {"alt": "a < b"}}}
     )
-    notebook = v4.new_notebook(cells=[v4.new_code_cell("y", outputs=[record]), shown])
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("y", outputs=[record, none]), shown])
     nbformat.write(notebook, tmp_path / "03_supervised.ipynb")
     return Excerpts(tmp_path, ["03_supervised", "04_ssl"])
 
@@ -29,6 +32,10 @@ def test_a_number_and_a_figure_are_quoted_by_name(excerpts):
     image = excerpts.picture("fig-c03-x")
     assert 'src="data:image/png;base64,aGk="' in image and 'alt="a &lt; b"' in image
     assert excerpts.picture("fig-c03-x", "03") == image
+
+
+def test_a_spread_of_one_seed_is_a_value(excerpts):
+    assert excerpts.value("c03-spread", ".1f") == "nan"
 
 
 def test_an_unknown_name_is_an_error_and_a_failed_chapter_is_said(excerpts):
