@@ -414,7 +414,8 @@ def test_a_killed_process_costs_only_what_it_was_doing(tmp_path, python):
     (tmp_path / "dying.py").write_text(DYING.format(log=str(log)))
     assert finish(python(SURVIVE.format(seed=0)))[0] == ["8"]
     assert sorted(set(log.read_text())) == list("abcdefgh")
-    assert len(log.read_text()) <= 8 + 2 + 1  # what was under way, and one that had just begun
+    # Two processes are handed two runs each; one more may have begun when the others were taken up.
+    assert len(log.read_text()) <= 8 + 4 + 1
 
 
 def test_a_run_that_kills_its_process_each_time_fails_alone(tmp_path, python):

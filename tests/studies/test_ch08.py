@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmlib.data import load
+from mmlib.data import available, load
 from mmlib.evidence.findings import Components, Errors
 from mmlib.evidence.rulebook import rules
 from mmlib.evidence.tables import claims
@@ -33,6 +33,8 @@ from mmlib.studies.ch08 import (
 )
 
 STUDIES = (ch08.STATES, ch08.CRITICS, ch08.WIDTHS, ch08.NOISE, ch08.TRIANGLES, ch08.PICTURES)
+
+real = pytest.mark.skipif(not available("mnist"), reason="is about real digits, and needs them")
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -304,6 +306,7 @@ def test_rank_correlation_of_a_constant_is_zero():
 # ------------------------------------------------------------------------------ runs
 
 
+@real
 def test_smoke_run_returns_what_is_read():
     cell = dict(ch08.STATES.grid["smoke"][1])
     metrics, arrays = experiments.measured(cell, 0)
@@ -338,6 +341,7 @@ def test_untrained_network_is_normalised_and_guesses():
     assert 0.05 < float(h.std()) < 5 and not found.model.training
 
 
+@real
 def test_pictures_hold_the_chosen_classes():
     cell = dict(ch08.PICTURES.grid["smoke"][0]) | {"pairs": ((3, 8), (1, 1)), "decode": ("block2",)}
     metrics, arrays = pictures.pictured(cell, 0)
@@ -381,6 +385,7 @@ def test_triangles_agree_with_the_formula_and_with_scans():
     assert high["crossed_gaussian"] < found["crossed_gaussian"] / 2
 
 
+@real
 def test_noise_run_separates_noise_from_images():
     cell = dict(ch08.NOISE.grid["smoke"][0])
     found, arrays = theory.noise(cell, 0)
@@ -481,6 +486,7 @@ def test_decoder_of_a_layer_fits_its_states():
 # ------------------------------------------------------------------------------ critics
 
 
+@real
 def test_critics_controls_are_what_they_say():
     cell = dict(ch08.CRITICS.grid["smoke"][0])
     here = experiments.scene_of(cell, 0, "cpu")
@@ -503,6 +509,7 @@ def test_critics_controls_are_what_they_say():
     assert torch.allclose(blurred, base, atol=1e-5)
 
 
+@real
 def test_critics_tell_noise_and_not_what_is_not_mixed():
     cell = dict(ch08.CRITICS.grid["smoke"][0]) | {"n_critic": 300, "critic_epochs": 4}
     found, arrays = critics.told_apart(cell, 0)
